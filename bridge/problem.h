@@ -1,0 +1,54 @@
+/* bridge/problem.h - the numbered errors users meet (ux.md, docs/errors.md): one table, two forms - an HTML page for
+ * browsers, application/problem+json (RFC 9457) for programs. PURE but for allocation. */
+#ifndef BRIDGE_PROBLEM_H
+#define BRIDGE_PROBLEM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "runtime/http_head.h"
+
+enum problem {
+    PROBLEM_NONE = 0,
+    PROBLEM_BAD_REQUEST,     /* E1000 400 */
+    PROBLEM_NOT_SIGNED_IN,   /* E1001 401 */
+    PROBLEM_NOT_ALLOWED,     /* E1002 403 */
+    PROBLEM_NO_DEVICE,       /* E1003 404, also for strangers (S24) */
+    PROBLEM_CROSS_ORIGIN,    /* E1004 403 */
+    PROBLEM_NOT_FOUND,       /* E1005 404 */
+    PROBLEM_METHOD,          /* E1006 405 */
+    PROBLEM_BAD_SIGN_IN,     /* E1007 401: user name or password is wrong */
+    PROBLEM_CONFLICT,        /* E1008 409 */
+    PROBLEM_MISDIRECTED,     /* E1009 421: Host is none of ours, or differs from SNI */
+    PROBLEM_OFFLINE,         /* E2001 503 + Retry-After, with last seen */
+    PROBLEM_SERVICE_REFUSED, /* E2002 502 */
+    PROBLEM_BAD_ANSWER,      /* E2003 502 */
+    PROBLEM_TIMEOUT,         /* E2004 504 */
+    PROBLEM_TOO_LARGE,       /* E2005 413 */
+    PROBLEM_BUSY,            /* E2006 503 */
+    PROBLEM_REMOTE_DISABLED, /* E2007 403 */
+    PROBLEM_OUTCOME_UNKNOWN, /* E2008 502: the request may have run on the device; it was not repeated */
+    PROBLEM_NO_SERVICE,      /* E2009 404 */
+    PROBLEM_SERVICE_UNTRUSTED, /* E2010 502 */
+    PROBLEM_REQUEST_TIMEOUT,   /* E2011 408 */
+    PROBLEM_HEAD_TOO_LARGE,    /* E2012 431 */
+    PROBLEM_NOT_IMPLEMENTED,   /* E2013 501 */
+    PROBLEM_TARGET_TOO_LONG,   /* E2014 414 */
+    PROBLEM_VERSION,           /* E2015 505 */
+    PROBLEM_BROKER_DOWN,       /* E4001 503 */
+    PROBLEM_REGISTRY_DOWN,     /* E4002 503 */
+    PROBLEM_RATE_LIMIT,        /* E5001 429 */
+    PROBLEM_COUNT
+};
+
+unsigned problem_status(enum problem p);
+const char *problem_code(enum problem p);  /* "E2001" */
+const char *problem_title(enum problem p); /* English */
+/* Does this request want HTML (Accept names text/html)? */
+bool problem_wants_html(const struct http_head *head);
+/* `detail` is shown escaped; may be NULL; retry_after_s 0 = none. `ret_body` owned by the caller (free). False: no memory. */
+bool problem_body(enum problem p, bool html, const char *detail, unsigned retry_after_s,
+                  char **ret_body, size_t *ret_len);
+const char *problem_content_type(bool html);
+
+#endif
