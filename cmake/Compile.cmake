@@ -30,7 +30,7 @@ if(SHUTPORT_SANITIZE)
         -fsanitize=${SHUTPORT_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
     target_link_options(shutport_flags INTERFACE -fsanitize=${SHUTPORT_SANITIZE})
 elseif(NOT CMAKE_BUILD_TYPE STREQUAL "Debug")
-    target_compile_definitions(shutport_flags INTERFACE _FORTIFY_SOURCE=2)
+    target_compile_definitions(shutport_flags INTERFACE _FORTIFY_SOURCE=3)
 endif()
 target_link_options(shutport_flags INTERFACE -Wl,-z,relro,-z,now,-z,noexecstack)
 
