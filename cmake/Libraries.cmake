@@ -1,5 +1,6 @@
 # Third-party libraries, as imported targets shutport::NAME. An agent-only build asks for no server library.
 find_package(PkgConfig REQUIRED)
+find_package(Threads REQUIRED)
 function(shutport_library name module)
     pkg_check_modules(SHUTPORT_${name} REQUIRED IMPORTED_TARGET ${module})
     add_library(shutport::${name} ALIAS PkgConfig::SHUTPORT_${name})
@@ -19,3 +20,5 @@ endif()
 if(SHUTPORT_TESTS)
     shutport_library(cmocka cmocka)
 endif()
+include(Llhttp) # shutport::llhttp
+include(Paho)   # shutport::paho, SHUTPORT_PAHO_TUNED
