@@ -43,11 +43,23 @@ enum auth_verdict {
 };
 
 struct auth;
+struct registry;
+
+struct auth_options { /* everything pointed at is borrowed for the life of `struct auth` */
+    struct registry *registry;
+    const struct route_names *names;
+    bool
+        list_shows_all; /* every user may see and use every device; else own, granted, or administrator (R11) */
+};
+struct auth *auth_new(const struct auth_options *options); /* NULL: no memory */
+void auth_free(struct auth *auth);
 
 /* Decide. On the portal's own pages AUTH_SIGN_IN comes with principal NONE and the route table of bridge/portal.c
  * says which pages strangers may see. `ret_principal` is filled on AUTH_ALLOWED. */
 enum auth_verdict auth_decide(struct auth *auth, const struct route *route,
                               const struct http_head *head, struct principal *ret_principal);
+/* May this user see and use that device? The one place that knows the rule of R11. */
+bool auth_may_use(const struct auth *auth, const struct principal *who, const char *device);
 /* Does this field carry our own credentials (to be taken off before relaying)? Cookies: see auth_cookie_is_ours. */
 bool auth_field_is_ours(const struct http_field *field);
 bool auth_cookie_is_ours(
