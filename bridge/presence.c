@@ -1,0 +1,256 @@
+/* bridge/presence.c - see presence.h. */
+#include "bridge/presence.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "bridge/id_map.h"
+#include "runtime/crypto.h"
+#include "runtime/json.h"
+
+struct service_host {
+    bool is_tls;
+    char service[SERVICE_NAME_MAX + 1];
+    char authority[PRESENCE_HOST_BYTES_MAX + 1];
+};
+
+struct entry {
+    char id[DEVICE_ID_MAX + 1];
+    enum presence state;
+    bool is_to_ask;
+    size_t host_count;
+    struct service_host *hosts; /* owned; most devices need few or none */
+};
+
+struct presence_table {
+    struct id_map entries;
+    size_t online_count, to_ask_count, ask_cursor;
+};
+
+static const char *entry_id(const void *object)
+{
+    return ((const struct entry *)object)->id;
+}
+
+struct presence_table *presence_new(void)
+{
+    struct presence_table *t = calloc(1, sizeof(*t));
+    if (!t)
+        return NULL;
+    uint64_t seed;
+    crypto_random(NULL, (uint8_t *)&seed, sizeof(seed));
+    id_map_init(&t->entries, seed, entry_id);
+    return t;
+}
+
+static void entry_free(struct entry *e)
+{
+    if (e)
+        free(e->hosts);
+    free(e);
+}
+
+void presence_free(struct presence_table *t)
+{
+    if (!t)
+        return;
+    size_t at = 0;
+    for (struct entry *e; (e = id_map_next(&t->entries, &at));)
+        entry_free(e);
+    id_map_done(&t->entries);
+    free(t);
+}
+
+static struct entry *find(const struct presence_table *t, const char *device)
+{
+    return id_map_find(&t->entries, device, strlen(device));
+}
+
+static struct entry *find_or_add(struct presence_table *t, const char *device)
+{
+    struct entry *e = find(t, device);
+    if (e || t->entries.used_count >= PRESENCE_DEVICES_COUNT_MAX || !device_id_is_valid(device))
+        return e;
+    e = calloc(1, sizeof(*e));
+    if (!e)
+        return NULL;
+    memcpy(e->id, device, strlen(device) + 1);
+    if (!id_map_add(&t->entries, e)) {
+        entry_free(e);
+        return NULL;
+    }
+    return e;
+}
+
+static void set_state(struct presence_table *t, struct entry *e, enum presence state)
+{
+    t->online_count += (size_t)(state == PRESENCE_ONLINE) - (size_t)(e->state == PRESENCE_ONLINE);
+    e->state = state;
+}
+
+static void set_to_ask(struct presence_table *t, struct entry *e, bool is_to_ask)
+{
+    t->to_ask_count += (size_t)is_to_ask - (size_t)e->is_to_ask;
+    e->is_to_ask = is_to_ask;
+}
+
+enum presence presence_get(const struct presence_table *t, const char *device)
+{
+    const struct entry *e = find(t, device);
+    return e ? e->state : PRESENCE_UNKNOWN;
+}
+
+size_t presence_online_count(const struct presence_table *t)
+{
+    return t->online_count;
+}
+
+bool presence_heard(struct presence_table *t, const char *device)
+{
+    struct entry *e = find_or_add(t, device);
+    if (!e)
+        return false;
+    bool was_online = e->state == PRESENCE_ONLINE;
+    set_state(t, e, PRESENCE_ONLINE);
+    set_to_ask(t, e, false);
+    return !was_online;
+}
+
+void presence_gone(struct presence_table *t, const char *device)
+{
+    struct entry *e = find_or_add(t, device);
+    if (!e)
+        return;
+    set_state(t, e, PRESENCE_OFFLINE);
+    set_to_ask(t, e, false);
+}
+
+void presence_forget(struct presence_table *t, const char *device)
+{
+    struct entry *e = id_map_remove(&t->entries, device);
+    if (!e)
+        return;
+    set_state(t, e, PRESENCE_UNKNOWN);
+    set_to_ask(t, e, false);
+    entry_free(e);
+}
+
+void presence_doubt_all(struct presence_table *t)
+{
+    size_t at = 0;
+    for (struct entry *e; (e = id_map_next(&t->entries, &at));) {
+        if (e->state != PRESENCE_ONLINE)
+            continue;
+        set_state(t, e, PRESENCE_UNKNOWN);
+        set_to_ask(t, e, true);
+    }
+}
+
+void presence_ask(struct presence_table *t, const char *device)
+{
+    struct entry *e = find_or_add(t, device);
+    if (e)
+        set_to_ask(t, e, true);
+}
+
+const char *presence_next_to_ask(struct presence_table *t)
+{
+    if (!t->to_ask_count)
+        return NULL;
+    for (int round = 0; round < 2; round++) {
+        for (struct entry *e; (e = id_map_next(&t->entries, &t->ask_cursor));) {
+            if (!e->is_to_ask)
+                continue;
+            set_to_ask(t, e, false);
+            return e->id;
+        }
+        t->ask_cursor = 0;
+    }
+    return NULL;
+}
+
+/* --- the status message --- */
+
+static bool authority_is_valid(const char *text)
+{
+    size_t len = strlen(text);
+    return len && len <= PRESENCE_HOST_BYTES_MAX &&
+           strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:[]") ==
+               len;
+}
+
+/* "127.0.0.1:8631", "http://127.0.0.1:8631" or "https://127.0.0.1:8443" */
+static bool parse_host(const char *service, const char *text, struct service_host *ret_host)
+{
+    struct service_host host = {.is_tls = strncmp(text, "https://", 8) == 0};
+    if (host.is_tls)
+        text += 8;
+    else if (strncmp(text, "http://", 7) == 0)
+        text += 7;
+    if (!service_name_is_valid(service) || !authority_is_valid(text))
+        return false;
+    memcpy(host.service, service, strlen(service) + 1);
+    memcpy(host.authority, text, strlen(text) + 1);
+    *ret_host = host;
+    return true;
+}
+
+static void take_hosts(struct entry *e, const struct json *root)
+{
+    const struct json *services = json_get(root, "services");
+    const struct json *hosts = json_get(root, "service_hosts");
+    struct service_host found[PRESENCE_SERVICES_COUNT_MAX];
+    size_t count = 0;
+    for (size_t i = 0; hosts && i < json_count(services) && count < PRESENCE_SERVICES_COUNT_MAX;
+         i++) {
+        const char *service = json_string(json_at(services, i));
+        const char *text = service ? json_text(hosts, service) : NULL;
+        if (text && parse_host(service, text, &found[count]))
+            count++;
+    }
+    if (count == e->host_count && (!count || !memcmp(found, e->hosts, count * sizeof(*found))))
+        return;
+    struct service_host *copy = count ? malloc(count * sizeof(*copy)) : NULL;
+    if (count && !copy)
+        return; /* the old ones serve a little longer */
+    if (count)
+        memcpy(copy, found, count * sizeof(*copy));
+    free(e->hosts);
+    e->hosts = copy;
+    e->host_count = count;
+}
+
+enum presence_word presence_status(struct presence_table *t, const char *device, const char *json,
+                                   size_t len)
+{
+    struct json *root = NULL;
+    enum presence_word word = PRESENCE_WORD_BAD;
+    if (len > PRESENCE_STATUS_BYTES_MAX || json_parse(json, len, &root))
+        return word;
+    const char *state = json_text(root, "state");
+    struct entry *e = state ? find_or_add(t, device) : NULL;
+    if (e && strcmp(state, "online") == 0) {
+        take_hosts(e, root);
+        presence_heard(t, device);
+        word = PRESENCE_WORD_ONLINE;
+    } else if (e && strcmp(state, "offline") == 0) {
+        presence_gone(t, device);
+        word = PRESENCE_WORD_OFFLINE;
+    }
+    json_free(root);
+    return word;
+}
+
+bool presence_service_host(const struct presence_table *t, const char *device, const char *service,
+                           const char **ret_scheme, const char **ret_authority)
+{
+    const struct entry *e = find(t, device);
+    for (size_t i = 0; e && i < e->host_count; i++) {
+        if (strcmp(e->hosts[i].service, service) != 0)
+            continue;
+        *ret_scheme = e->hosts[i].is_tls ? "https" : "http";
+        *ret_authority = e->hosts[i].authority;
+        return true;
+    }
+    return false;
+}

@@ -1,0 +1,55 @@
+/* bridge/presence.h - which devices are there, as far as this bridge can know: by their status topic (a hint), by hearing
+ * from them (proof), by silence. Memory per device: one small entry. Loop thread only; no I/O.
+ *
+ *   UNKNOWN --status online, or heard--> ONLINE --status offline, or HELLO unanswered--> OFFLINE --heard--> ONLINE
+ *      ^------------- the bridge's own link was lost: all it knew is old -------------------'              */
+#ifndef BRIDGE_PRESENCE_H
+#define BRIDGE_PRESENCE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bridge/relay.h"
+#include "bridge/route.h"
+
+#define PRESENCE_STATUS_BYTES_MAX 8192u /* a longer status message is dropped */
+#define PRESENCE_SERVICES_COUNT_MAX 32u
+#define PRESENCE_HOST_BYTES_MAX 261u /* a host name and a port */
+#define PRESENCE_DEVICES_COUNT_MAX 1000000u
+
+struct presence_table;
+
+struct presence_table *presence_new(void); /* NULL: no memory */
+void presence_free(struct presence_table *t);
+
+enum presence presence_get(const struct presence_table *t, const char *device);
+size_t presence_online_count(const struct presence_table *t);
+/* Heard from it just now, through its own topic. True when it was not ONLINE before. */
+bool presence_heard(struct presence_table *t, const char *device);
+/* It did not answer, or said good-bye. */
+void presence_gone(struct presence_table *t, const char *device);
+void presence_forget(struct presence_table *t, const char *device); /* deregistered */
+/* The own link was lost: nobody is known to be ONLINE; who was is asked again (presence_next_to_ask). */
+void presence_doubt_all(struct presence_table *t);
+
+/* Ask this device for a sign of life when its turn comes. */
+void presence_ask(struct presence_table *t, const char *device);
+/* The next one to ask, or NULL; borrowed until the table changes. */
+const char *presence_next_to_ask(struct presence_table *t);
+
+enum presence_word {
+    PRESENCE_WORD_NONE = 0,
+    PRESENCE_WORD_ONLINE,
+    PRESENCE_WORD_OFFLINE,
+    PRESENCE_WORD_BAD
+};
+/* Take one status message of `device` (docs/architecture.md, "Status topic"). BAD changes nothing. */
+enum presence_word presence_status(struct presence_table *t, const char *device, const char *json,
+                                   size_t len);
+/* What the device announced as the origin of a service: *ret_scheme "http" or "https", *ret_authority "127.0.0.1:8631".
+ * False: it announced nothing. Borrowed until the table changes. */
+bool presence_service_host(const struct presence_table *t, const char *device, const char *service,
+                           const char **ret_scheme, const char **ret_authority);
+
+#endif
