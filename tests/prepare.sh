@@ -5,10 +5,10 @@
 # shellcheck disable=SC2034 # used by the scripts that source this
 PACKAGES_RUN=(gcc libc6-dev cmake ninja-build pkg-config python3 openssl
     libuv1-dev libssl-dev libcjson-dev libconfuse-dev libmicrohttpd-dev libsqlite3-dev libcurl4-openssl-dev
-    libpaho-mqtt-dev node-llhttp libcmocka-dev mosquitto mosquitto-dev cups-ipp-utils dbus avahi-daemon)
+    libpaho-mqtt-dev node-llhttp libcmocka-dev mosquitto mosquitto-dev libmosquitto-dev cups-ipp-utils dbus avahi-daemon)
 # To test as well.
 # shellcheck disable=SC2034 # used by the scripts that source this
-PACKAGES_TEST=(clang clang-format clang-tidy cppcheck shellcheck python3-pytest mosquitto-clients curl iproute2
+PACKAGES_TEST=(clang clang-format clang-tidy cppcheck shellcheck python3-pytest python3-paho-mqtt mosquitto-clients curl iproute2
     nftables chromium fonts-noto-cjk procps)
 # shellcheck disable=SC2034 # likewise
 PACKAGES_BENCH=(nginx-light wrk openssh-server openssh-client curl)
@@ -71,18 +71,35 @@ jobs_count() {
     echo $((cpus > 2 ? cpus : 2))
 }
 
-# build PRESET [TARGET...]: configure once, build; the whole output is in build/PRESET.log, errors are shown.
+# build NAME [-DOPTION...] [TARGET...]: into build/NAME, after the preset of that name (clang: debug, with that compiler).
+# Configured again only when the options have changed. The whole output is in build/NAME.log; what went wrong is shown.
 build() {
-    local preset=$1 log
+    local name=$1 preset=$1 log=build/$1.log options=() targets=()
     shift
-    mkdir -p build
-    log=build/$preset.log
+    while [ $# -gt 0 ]; do
+        case $1 in
+        -D*) options+=("$1") ;;
+        *) targets+=("$1") ;;
+        esac
+        shift
+    done
+    if [ "$name" = clang ]; then
+        preset=debug
+        options+=(-DCMAKE_C_COMPILER=clang)
+    fi
+    mkdir -p "build/$name"
     if ! {
-        { [ -f "build/$preset/build.ninja" ] || cmake --preset "$preset"; } &&
-            cmake --build "build/$preset" -j "$(jobs_count)" ${1:+--target "$@"}
-    } >"$log" 2>&1; then
-        grep -nE 'error|FAILED|warning' "$log" | head -n 30 >&2 || true
+        { [ -f "build/$name/build.ninja" ] && [ "$(cat "build/$name/options" 2>/dev/null)" = "${options[*]}" ]; } ||
+            { cmake --preset "$preset" -B "build/$name" "${options[@]}" && echo "${options[*]}" >"build/$name/options"; }
+    } >"$log" 2>&1 ||
+        ! cmake --build "build/$name" -j "$(jobs_count)" ${targets:+--target "${targets[@]}"} >>"$log" 2>&1; then
+        grep -E 'error|FAILED|warning' "$log" | head -n 30 >&2 || true
         tail -n 15 "$log" >&2
         die "The build failed; the whole output is in $log"
     fi
+}
+
+# The programs of ./run: what a user would install.
+build_programs() {
+    build release shutport-bridge shutport-agent shutport-agent-register shutport_auth shutport
 }

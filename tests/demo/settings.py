@@ -1,6 +1,8 @@
 """What the demo stack's programs are told: places, ports and configuration files. Writes files, starts nothing."""
 import os
+import pwd
 import random
+import re
 import secrets
 import shlex
 import socket
@@ -14,9 +16,6 @@ MONITOR_NAME = "monitor"
 ADMIN_NAME = "admin"
 SERVER_NAME = "main"  # the section title in agent.conf, and with it the folder of registration.json
 LOOPBACK = "127.0.0.1"
-
-# glibc returns the top of the heap after each large message, which costs the broker most of its speed.
-BROKER_ENVIRONMENT = {"MALLOC_TRIM_THRESHOLD_": "268435456", "MALLOC_TOP_PAD_": "16777216"}
 
 PORT_FIRST, PORT_LAST = 18000, 31999  # below the range that the kernel gives to outgoing connections
 
@@ -138,20 +137,26 @@ def write_bridge_conf(places, ports, listen, choices):
 
 
 def write_broker_conf(places, ports, listen, choices):
-    """The settings of production but for the place, the certificates and the plugin's registry."""
-    plugin = os.path.join(places.build, "broker-config", "shutport_auth.so")
-    certificates = places.certificates
-    values = {
-        "listener": f"{ports['mqtt']} {listen}",
-        "cafile": f"{certificates}/ca.crt",
-        "certfile": f"{certificates}/broker.crt",
-        "keyfile": f"{certificates}/broker.key",
-        "plugin": plugin,
-        "plugin_opt_database": places.database,
-        "log_dest": "stderr",
-    }
-    values.update(choices.of("broker"))
-    write_file(places.broker_conf, "".join(f"{key} {value}\n" for key, value in values.items()))
+    """The configuration that ships, filled in; what is chosen replaces the line of that name or is added."""
+    with open(os.path.join(places.source, "broker-config", "mosquitto.conf.in"), encoding="utf-8") as template:
+        text = template.read()
+    fill = {"PORT": ports["mqtt"], "ADDRESS": listen, "STATE_DIR": places.run, "DATABASE": places.database,
+            "PLUGIN": os.path.join(places.build, "broker-config", "shutport_auth.so"),
+            "USER": pwd.getpwuid(os.geteuid()).pw_name}
+    text = re.sub(r"@([A-Z_]+)@", lambda match: str(fill[match.group(1)]), text)
+    for key, value in choices.of("broker").items():
+        line = f"{key} {value}"
+        text, replaced = re.subn(rf"(?m)^{re.escape(key)}\s.*$", lambda _, line=line: line, text)
+        if not replaced:
+            text += line + "\n"
+    write_file(places.broker_conf, text)
+
+
+def broker_environment(places):
+    """What glibc must be told: it gives the top of the heap back after each large message, which costs most of the speed."""
+    with open(os.path.join(places.source, "broker-config", "mosquitto.env"), encoding="utf-8") as lines:
+        pairs = (line.strip().partition("=") for line in lines if "=" in line and not line.startswith("#"))
+        return {key: value for key, _, value in pairs}
 
 
 def write_agent_conf(places, name, display_name, services, ports, choices):

@@ -29,6 +29,7 @@ import supervisor
 
 SOURCE = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 PYTHON = sys.executable
+MOSQUITTO = "/usr/sbin/mosquitto"  # sbin is not on every user's PATH
 DEVICE_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 SERVICE_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -257,9 +258,11 @@ def run_quietly(what, argv, **more):
 
 
 def make_certificates(places, listen):
-    names = [f"IP:{address}" for address in dict.fromkeys((settings.LOOPBACK, listen)) if address != "0.0.0.0"]
+    hosts = [word for host in dict.fromkeys(("localhost", settings.LOOPBACK, settings.dial_address(listen)))
+             for word in ("--host", host)]
     run_quietly("making certificates", [os.path.join(places.source, "broker-config", "make-certificates"),
-                                        places.certificates, settings.PORTAL_HOST, settings.RELAY_DOMAIN, *names])
+                                        places.certificates, *hosts, "--portal-host", settings.PORTAL_HOST,
+                                        "--relay-domain", settings.RELAY_DOMAIN])
 
 
 def make_registry(places):
@@ -297,8 +300,8 @@ def start_parts(places, listen, choices):
     settings.write_bridge_conf(places, ports, listen, choices)
     token = make_registry(places)
     settings.write_broker_conf(places, ports, listen, choices)
-    add_part(places, "broker", ["mosquitto", "-c", places.broker_conf], log=os.path.join(places.log, "broker.log"),
-             pid_file=os.path.join(places.pids, "broker"), env=settings.BROKER_ENVIRONMENT)
+    add_part(places, "broker", [MOSQUITTO, "-c", places.broker_conf], log=os.path.join(places.log, "broker.log"),
+             pid_file=os.path.join(places.pids, "broker"), env=settings.broker_environment(places))
     wait_until("the broker did not listen", lambda: answers(at, ports["mqtt"]), START_S, places, "broker")
     add_part(places, "bridge", [places.program("bridge", "shutport-bridge"), "--config", places.bridge_conf],
              log=os.path.join(places.log, "bridge.log"), pid_file=os.path.join(places.pids, "bridge"))

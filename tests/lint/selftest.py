@@ -164,3 +164,22 @@ def test_tidy_finds_a_planted_flaw_and_remembers_only_clean_files(tmp_path, text
 def test_tidy_fails_when_there_is_nothing_to_check(tmp_path):
     code, output = check("tidy", str(tmp_path))
     assert code != 0 and "nothing was checked" in output
+
+
+def test_cppcheck_finds_a_planted_flaw(tmp_path, tree):
+    build = tmp_path / "build"
+    build.mkdir()
+    flaw = "void f(void)\n{\n    int a[2];\n    a[2] = 0;\n}\n"
+    for text, expected in ((flaw, "arrayIndexOutOfBounds"), ("int f(void)\n{\n    return 0;\n}\n", None)):
+        plant(tree, "wire/checked.c", text)
+        file = os.path.join(tree, "wire", "checked.c")
+        (build / "compile_commands.json").write_text(
+            '[{"directory": "%s", "command": "cc -c %s", "file": "%s"}]' % (tree, file, file))
+        code, output = check("cppcheck", str(build), tree)
+        assert (code != 0 and expected in output) if expected else code == 0, output
+
+
+def test_cppcheck_fails_when_there_is_nothing_to_check(tmp_path):
+    (tmp_path / "compile_commands.json").write_text("[]")
+    code, output = check("cppcheck", str(tmp_path), str(tmp_path))
+    assert code != 0
