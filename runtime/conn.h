@@ -5,7 +5,9 @@
  *
  * Readiness style: `readable` and `writable` say that a call is worth while; rt_conn_read and rt_conn_write move
  * bytes without any buffer of their own beyond TLS records and one small output buffer that gathers the writes of
- * one loop turn. The peer's leaving is noticed at once even while reading is off (UV_DISCONNECT). */
+ * one loop turn. The peer's leaving is noticed at once even while reading is off (UV_DISCONNECT). Without half_close
+ * an accepted connection whose peer has sent FIN is over, read or not (a browser that left); one that we opened gives
+ * out first what came before the FIN, if reading is on. */
 #ifndef RUNTIME_CONN_H
 #define RUNTIME_CONN_H
 
@@ -55,11 +57,14 @@ struct rt_conn_options {
 /* Take over an accepted socket; `fd` is given to the callee (closed on error too). */
 enum rt_err rt_conn_accept(struct uv_loop_s *loop, int fd, const struct rt_conn_options *options,
                            struct rt_conn **ret_conn);
-/* Connect to a literal IPv4 or IPv6 address, or (path not NULL) to nothing else: names are the caller's business. */
+/* Connect to a literal IPv4 or IPv6 address; names are the caller's business. A refusal comes as `closed`. */
 enum rt_err rt_conn_connect(struct uv_loop_s *loop, const char *address, uint16_t port,
                             const struct rt_conn_options *options, struct rt_conn **ret_conn);
 
+/* NULL `events`: nobody listens any more; of use after rt_conn_close and rt_conn_abort. */
 void rt_conn_set_events(struct rt_conn *c, const struct rt_conn_events *events, void *user);
+/* A connection becomes a tunnel (101): from now on the peer's orderly end is `read_end`. */
+void rt_conn_half_close_enable(struct rt_conn *c);
 /* Reading starts off; the peer's leaving is noticed either way. */
 void rt_conn_read_enable(struct rt_conn *c, bool on);
 /* Bytes read now, 0 when there are none at the moment or the end was reached (an event tells). */
@@ -68,9 +73,10 @@ size_t rt_conn_read(struct rt_conn *c, uint8_t *buf, size_t cap);
 size_t rt_conn_write(struct rt_conn *c, const uint8_t *data, size_t len);
 /* No more writes: FIN (and close_notify) after what was taken is out. Reading goes on. half_close only. */
 void rt_conn_finish(struct rt_conn *c);
-/* Flush for at most 5 s, then close; `closed` ORDERLY follows. */
+/* Flush for at most 5 s, then send the end and wait up to 2 s for the peer's, discarding what still comes (closing
+ * over unread bytes would reset and could destroy what was flushed); `closed` ORDERLY follows. */
 void rt_conn_close(struct rt_conn *c);
-/* At once; over TCP a reset, so that the peer cannot take it for a complete answer (S6). `closed` follows. */
+/* At once; over TCP a reset, so that the peer cannot take it for a complete answer (S6). `closed` LOCAL follows. */
 void rt_conn_abort(struct rt_conn *c);
 
 /* SNI the client sent (lower case, no trailing dot), "" when none. Borrowed for the connection's life. */

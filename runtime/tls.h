@@ -1,5 +1,6 @@
 /* runtime/tls.h - TLS settings for connections on the loop: 1.2 and 1.3, ECDHE with AEAD only, server preference,
- * session tickets, host names verified (S16). OpenSSL's ssl.h is included only by runtime/tls.c and runtime/conn.c. */
+ * session tickets, host names verified (S16). OpenSSL's ssl.h is included only by
+ * runtime/tls.c and runtime/transport.c. */
 #ifndef RUNTIME_TLS_H
 #define RUNTIME_TLS_H
 
