@@ -28,7 +28,8 @@ enum http_head_err {
     HTTP_HEAD_E_TOO_BIG,
     HTTP_HEAD_E_TARGET_TOO_LONG,
     HTTP_HEAD_E_TOO_MANY_FIELDS,
-    HTTP_HEAD_E_METHOD, /* not a token, or one llhttp does not know: 501 */
+    HTTP_HEAD_E_REQUEST_LINE, /* not three parts with one space between them, or the method is no token */
+    HTTP_HEAD_E_METHOD,       /* a method that is not known here: 501 */
     HTTP_HEAD_E_TARGET, /* not origin-form, absolute-form or (OPTIONS) *; a control or raw 8-bit byte; a fragment */
     HTTP_HEAD_E_VERSION,     /* not HTTP/1.0 or 1.1 */
     HTTP_HEAD_E_LINE_END,    /* bare LF or bare CR */
@@ -39,7 +40,7 @@ enum http_head_err {
     HTTP_HEAD_E_LENGTH, /* Content-Length not digits, several, over 2^63-1 */
     HTTP_HEAD_E_CODING, /* Transfer-Encoding that is not exactly "chunked", several, or in HTTP/1.0 */
     HTTP_HEAD_E_LENGTH_AND_CODING,
-    HTTP_HEAD_E_CONNECT /* the CONNECT method */
+    HTTP_HEAD_E_CONNECT /* the CONNECT method: 501 */
 };
 const char *http_head_err_text(enum http_head_err err);
 unsigned http_head_status(enum http_head_err err);
@@ -64,13 +65,13 @@ struct http_head {
 /* Scan buf[0..len). On OK `ret_head` is filled, on anything else it is unspecified. May be called again with more. */
 enum http_head_err http_head_scan(const char *buf, size_t len, struct http_head *ret_head);
 
-/* The one field of that name (any case), or NULL; `at` >= count ends a walk over repeated ones. */
+/* The first field of that name (any case), or NULL. */
 const struct http_field *http_head_find(const struct http_head *head, const char *name);
 bool http_slice_is(struct http_slice s, const char *text); /* exact */
 bool http_slice_is_nocase(struct http_slice s, const char *text);
 /* Is `token` a member of the comma list in `value` (any case)? */
 bool http_list_has(struct http_slice value, const char *token);
-/* Hop-by-hop: the fixed set of RFC 9110 §7.6.1 and whatever `head`'s Connection fields name. */
+/* Hop-by-hop: the fixed set of RFC 9110 §7.6.1 and whatever `head`'s Connection fields name (NULL: the set only). */
 bool http_field_is_hop_by_hop(const struct http_head *head, struct http_slice name);
 /* Is it safe in the sense of RFC 9110 §9.2.1, and one we retry: GET, HEAD, OPTIONS? */
 bool http_method_is_retryable(struct http_slice method);
