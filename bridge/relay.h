@@ -8,8 +8,39 @@
 
 #include "bridge/client.h"
 #include "bridge/route.h"
+#include "runtime/error.h"
 
 struct relay;
+struct registry;
+struct uv_loop_s;
+
+struct relay_limits {
+    uint64_t first_byte_ms;   /* from the last byte of the request to the first of its answer */
+    uint64_t idle_ms;         /* in the middle of an answer or a tunnel without a byte either way */
+    uint64_t total_ms;        /* a whole request */
+    uint64_t grace_ms;        /* how long streams outlive the link */
+    uint64_t reuse_idle_ms;   /* how long a stream waits for its next request */
+    uint64_t session_idle_ms; /* how long a device's session outlives its last request */
+    size_t window_bytes;      /* what a device may send ahead on one stream */
+};
+struct relay_options { /* strings are copied, what is pointed at is borrowed for the relay's life */
+    struct uv_loop_s *loop;
+    const char *bridge_name; /* the identity at the broker */
+    const char *broker_host;
+    uint16_t broker_port;
+    const char *broker_ca_file, *broker_secret;
+    const struct route_names *names;
+    struct registry *registry; /* last seen times, and who was online last; NULL in tests */
+    struct relay_limits limits;
+};
+enum rt_err relay_new(const struct relay_options *options, struct relay **ret_relay);
+/* Connect, stay connected; ask the devices last online whether they still are. */
+void relay_start(struct relay *relay);
+/* Requests still being answered. */
+size_t relay_in_flight(const struct relay *relay);
+/* End every stream, telling the agents, then disconnect; `done` on the loop. */
+void relay_stop(struct relay *relay, void (*done)(void *user), void *user);
+void relay_free(struct relay *relay); /* stopped before, or never started; NULL is fine */
 
 /* Answer this request from the device that request->route names; auth has allowed it. Always answers. */
 void relay_begin(struct relay *relay, struct request *request);

@@ -1,0 +1,399 @@
+/* bridge/exchange.c - see exchange.h: the life of an exchange, its timers and its ends. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "bridge/exchange_state.h"
+#include "bridge/presence.h"
+#include "bridge/verdict.h"
+#include "runtime/log.h"
+
+#define SERVICE_SETTINGS                                                                           \
+    "settings" /* the agent's own screens: every request on a stream of its own */
+
+/* --- the pool --- */
+
+static struct exchange *pool_get(struct relay_env *env)
+{
+    struct exchange *x = TAILQ_FIRST(&env->spare);
+    if (x) {
+        TAILQ_REMOVE(&env->spare, x, link);
+        env->spare_count--;
+        return x;
+    }
+    x = calloc(1, sizeof(*x));
+    if (!x)
+        return NULL;
+    x->parser = rt_http_parser_new(RT_HTTP_RESPONSE, &exchange_parser_events, x);
+    if (!x->parser) {
+        free(x);
+        return NULL;
+    }
+    return x;
+}
+
+static void destroy(struct exchange *x)
+{
+    rt_http_parser_free(x->parser);
+    free(x);
+}
+
+void exchange_pool_done(struct relay_env *env)
+{
+    while (!TAILQ_EMPTY(&env->spare)) {
+        struct exchange *x = TAILQ_FIRST(&env->spare);
+        TAILQ_REMOVE(&env->spare, x, link);
+        destroy(x);
+    }
+    env->spare_count = 0;
+}
+
+/* Out of its peer's list and back into the pool. The client has been answered or is gone; the channel is dropped. */
+static void release(struct exchange *x)
+{
+    struct relay_env *env = x->env;
+    TAILQ_REMOVE(x->state == EXCHANGE_RETRYING ? device_peer_retries(x->peer)
+                                               : device_peer_exchanges(x->peer),
+                 x, link);
+    exchange_up_reset(x);
+    exchange_down_reset(x);
+    x->state = EXCHANGE_NONE;
+    x->request = NULL;
+    if (env->spare_count == RELAY_EXCHANGES_KEPT_MAX) {
+        destroy(x);
+        return;
+    }
+    TAILQ_INSERT_HEAD(&env->spare, x, link);
+    env->spare_count++;
+}
+
+static void drop_channel(struct exchange *x, enum wire_code code)
+{
+    if (x->channel)
+        x->channel->exchange = NULL;
+    channel_drop(x->channel, code);
+    x->channel = NULL;
+}
+
+/* --- problems --- */
+
+void exchange_refuse(const struct request *request, enum problem problem, const char *detail,
+                     unsigned retry_after_s)
+{
+    bool html = problem_wants_html(request->head);
+    char retry[16];
+    char *body = NULL;
+    size_t len = 0;
+    int retry_len = snprintf(retry, sizeof(retry), "%u", retry_after_s);
+    const char *type = problem_content_type(html);
+    const struct http_field fields[] = {
+        {{"Content-Type", 12}, {type, strlen(type)}},
+        {{"Cache-Control", 13}, {"no-store", 8}},
+        {{"Retry-After", 11}, {retry, (size_t)retry_len}},
+    };
+    const struct answer answer = {.status = problem_status(problem),
+                                  .fields = fields,
+                                  .field_count = retry_after_s ? 3 : 2,
+                                  .framing = ANSWER_LENGTH};
+    if (!problem_body(problem, html, detail, retry_after_s, &body, &len))
+        len = 0; /* the status and the fields must do */
+    client_answer_whole(request->client, &answer, body, len);
+    free(body);
+}
+
+static unsigned retry_after_s(enum problem problem)
+{
+    if (problem == PROBLEM_OFFLINE)
+        return RELAY_RETRY_OFFLINE_S;
+    if (problem == PROBLEM_BROKER_DOWN)
+        return RELAY_RETRY_BROKER_S;
+    return problem == PROBLEM_BUSY ? RELAY_RETRY_BUSY_S : 0;
+}
+
+static void last_seen_text(const struct relay_env *env, const char *device, char *out, size_t cap)
+{
+    time_t at = (time_t)env->last_seen_s(env->user, device);
+    struct tm tm;
+    if (!at || !gmtime_r(&at, &tm) || !strftime(out, cap, "Last seen %Y-%m-%dT%H:%M:%SZ.", &tm))
+        snprintf(out, cap, "Not seen yet.");
+}
+
+static void count_problem(struct relay_counters *counters, enum problem problem)
+{
+    counters->failed++;
+    counters->offline += problem == PROBLEM_OFFLINE;
+    counters->timeouts += problem == PROBLEM_TIMEOUT;
+    counters->outcome_unknown += problem == PROBLEM_OUTCOME_UNKNOWN;
+}
+
+void exchange_refuse_offline(struct relay_env *env, const struct request *request)
+{
+    char seen[64];
+    last_seen_text(env, request->route.device, seen, sizeof(seen));
+    count_problem(&env->counters, PROBLEM_OFFLINE);
+    exchange_refuse(request, PROBLEM_OFFLINE, seen, RELAY_RETRY_OFFLINE_S);
+}
+
+void exchange_fail(struct exchange *x, enum problem problem, const char *detail)
+{
+    char seen[64];
+    bool can_tell = x->state == EXCHANGE_ASKING || x->state == EXCHANGE_RETRYING;
+    log_info("relay", can_tell ? "request refused" : "answer broken off",
+             log_u64("request", x->request->id), log_str("device", device_peer_id(x->peer)),
+             log_str("service", x->request->route.service), log_str("code", problem_code(problem)),
+             log_str("detail", detail));
+    count_problem(&x->env->counters, problem);
+    drop_channel(x, WIRE_CODE_CANCELLED);
+    if (problem == PROBLEM_OFFLINE && !detail) {
+        last_seen_text(x->env, device_peer_id(x->peer), seen, sizeof(seen));
+        detail = seen;
+    }
+    const struct request *request = x->request;
+    if (can_tell)
+        exchange_refuse(request, problem, detail, retry_after_s(problem));
+    else
+        client_answer_abort(request->client);
+    release(x);
+}
+
+void exchange_lost(struct exchange *x, enum wire_code code)
+{
+    const struct verdict_facts facts = {
+        .code = code,
+        .was_sent = wire_stream_was_sent(x->channel->stream),
+        .answer_begun = x->down.has_begun,
+        .is_reused = x->channel->was_used,
+        .method_is_retryable = x->method_is_retryable,
+        .body_is_held = client_body_consumed(x->request->client) == 0,
+        .was_retried = x->was_retried,
+    };
+    const struct verdict verdict = verdict_of(&facts);
+    if (x->state != EXCHANGE_ASKING || verdict.act != VERDICT_RETRY) {
+        exchange_fail(x, verdict.problem, verdict_detail(code));
+        return;
+    }
+    drop_channel(x, WIRE_CODE_CANCELLED);
+    exchange_up_reset(x);
+    exchange_down_reset(x);
+    TAILQ_REMOVE(device_peer_exchanges(x->peer), x, link);
+    x->state = EXCHANGE_RETRYING;
+    TAILQ_INSERT_TAIL(device_peer_retries(x->peer), x, link);
+    device_peer_ask_turn_end(x->peer);
+}
+
+void exchange_complete(struct exchange *x)
+{
+    struct client *client = x->request->client;
+    struct exchange_trailers *trailers = x->down.trailers;
+    bool keep = x->may_reuse && x->down.keeps_alive && x->up.is_done && !x->down.is_lost &&
+                x->state == EXCHANGE_ANSWERING;
+    bool was_tunnel = x->state == EXCHANGE_TUNNEL;
+    x->env->counters.answered++;
+    struct channel *channel = x->channel;
+    x->channel = NULL;
+    channel->exchange = NULL;
+    if (keep) {
+        device_peer_keep(x->peer, channel);
+    } else {
+        if (!was_tunnel && !wire_stream_broken(channel->stream)) /* a tunnel has finished already */
+            wire_stream_finish(channel->stream);
+        channel_drop(channel, WIRE_CODE_CANCELLED);
+    }
+    x->down.trailers = NULL; /* outlives the release: the client copies it */
+    release(x);
+    client_answer_end(client, trailers ? trailers->fields : NULL, trailers ? trailers->count : 0);
+    free(trailers);
+}
+
+/* --- the client's side --- */
+
+static void on_body_readable(void *user)
+{
+    struct exchange *x = user;
+    exchange_pump_up(x);
+    if (x->state == EXCHANGE_TUNNEL)
+        exchange_pump_down(x); /* the end may be reached on both sides */
+}
+
+static void on_answer_writable(void *user)
+{
+    exchange_pump_down(user);
+}
+
+static void on_gone(void *user)
+{
+    struct exchange *x = user;
+    drop_channel(x, WIRE_CODE_CANCELLED);
+    release(x);
+}
+
+static const struct responder responder = {
+    .body_readable = on_body_readable,
+    .answer_writable = on_answer_writable,
+    .gone = on_gone,
+};
+
+/* --- begin --- */
+
+void exchange_place(const struct exchange *x, char *origin, size_t cap, struct rewrite_place *ret)
+{
+    const char *device = device_peer_id(x->peer), *service = x->request->route.service;
+    *ret = (struct rewrite_place){
+        .public_origin = origin, .local_scheme = "http", .local_authority = "localhost"};
+    route_device_origin(x->env->names, device, service, origin, cap);
+    ret->is_announced = presence_service_host(x->env->presence, device, service, &ret->local_scheme,
+                                              &ret->local_authority);
+}
+
+static bool asks_to_sign_connection_in(const struct http_head *head)
+{
+    const struct http_field *f = http_head_find(head, "authorization");
+    static const char *const schemes[] = {"ntlm ", "negotiate "};
+    for (size_t i = 0; f && i < sizeof(schemes) / sizeof(*schemes); i++) {
+        size_t len = strlen(schemes[i]);
+        if (f->value.len >= len &&
+            http_slice_is_nocase((struct http_slice){f->value.at, len}, schemes[i]))
+            return true;
+    }
+    return false;
+}
+
+static void read_request(struct exchange *x)
+{
+    const struct http_head *head = x->request->head;
+    bool has_body = head->is_chunked || (head->has_length && head->content_length > 0);
+    x->is_head = http_slice_is(head->method, "HEAD");
+    x->method_is_retryable = http_method_is_retryable(head->method);
+    x->wants_upgrade = !has_body && http_slice_is(head->method, "GET") &&
+                       http_slice_is_nocase(head->upgrade, EXCHANGE_UPGRADE_TOKEN);
+    x->may_reuse = x->method_is_retryable && !has_body && !x->wants_upgrade &&
+                   strcmp(x->request->route.service, SERVICE_SETTINGS) != 0 &&
+                   !asks_to_sign_connection_in(head);
+}
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Take a channel and send what can be sent. May end the exchange. */
+static void start(struct exchange *x, bool may_take_idle)
+{
+    const struct relay_limits *limits = &x->env->limits;
+    uint64_t start_wait_ms =
+        least(limits->grace_ms, least(limits->first_byte_ms, limits->total_ms));
+    x->state = EXCHANGE_ASKING;
+    rt_http_parser_reset(x->parser, x->is_head);
+    enum rt_err err =
+        device_peer_take(x->peer, x->request, may_take_idle, start_wait_ms, &x->channel);
+    if (err) {
+        exchange_fail(x, PROBLEM_BUSY, NULL);
+        return;
+    }
+    x->channel->exchange = x;
+    if (!exchange_send_head(x)) {
+        exchange_fail(x, PROBLEM_HEAD_TOO_LARGE, NULL);
+        return;
+    }
+    exchange_pump_up(x);
+    exchange_note_deadline(x);
+}
+
+void exchange_begin(struct device_peer *peer, struct request *request)
+{
+    struct relay_env *env = device_peer_env(peer);
+    struct exchange *x = pool_get(env);
+    if (!x) {
+        exchange_refuse(request, PROBLEM_BUSY, NULL, RELAY_RETRY_BUSY_S);
+        return;
+    }
+    x->peer = peer;
+    x->env = env;
+    x->request = request;
+    x->was_retried = false;
+    x->begun_ms = x->progress_ms = env->now_ms();
+    read_request(x);
+    client_set_responder(request->client, &responder, x);
+    TAILQ_INSERT_TAIL(device_peer_exchanges(peer), x, link);
+    start(x, x->may_reuse);
+}
+
+void exchange_retry(struct exchange *x)
+{
+    TAILQ_REMOVE(device_peer_retries(x->peer), x, link);
+    TAILQ_INSERT_TAIL(device_peer_exchanges(x->peer), x, link);
+    x->was_retried = true;
+    x->env->counters.retried++;
+    start(x, false);
+}
+
+/* --- the stream's side --- */
+
+void exchange_stream_readable(struct exchange *x)
+{
+    exchange_pump_down(x);
+}
+
+void exchange_stream_writable(struct exchange *x)
+{
+    exchange_pump_up(x);
+    if (x->state == EXCHANGE_TUNNEL)
+        exchange_pump_down(x);
+}
+
+void exchange_stream_broken(struct exchange *x, enum wire_code code)
+{
+    x->down.is_lost = true;
+    x->down.lost = code;
+    if (code == WIRE_CODE_REVOKED)
+        exchange_lost(x, code); /* at once, whatever had come before */
+    else
+        exchange_pump_down(x);
+}
+
+bool exchange_is_of(const struct exchange *x, const uint8_t credential_hash[32])
+{
+    return memcmp(x->request->who.credential_hash, credential_hash, 32) == 0;
+}
+
+void exchange_cut(struct exchange *x, enum wire_code why)
+{
+    exchange_fail(x, why == WIRE_CODE_REVOKED ? PROBLEM_NOT_SIGNED_IN : PROBLEM_OFFLINE,
+                  verdict_detail(why));
+}
+
+/* --- time --- */
+
+uint64_t exchange_deadline(const struct exchange *x)
+{
+    const struct relay_limits *limits = &x->env->limits;
+    uint64_t due = x->begun_ms + limits->total_ms;
+    if (x->state != EXCHANGE_ASKING)
+        return least(due, x->progress_ms + limits->idle_ms);
+    if (x->channel && !wire_stream_was_sent(x->channel->stream))
+        due = least(due, x->begun_ms + RELAY_VERDICT_MS);
+    return least(due, x->progress_ms + limits->first_byte_ms);
+}
+
+void exchange_note_deadline(struct exchange *x)
+{
+    device_peer_wake_by(x->peer, exchange_deadline(x));
+}
+
+void exchange_link_up(struct exchange *x)
+{
+    x->progress_ms = x->env->now_ms();
+}
+
+void exchange_tick(struct exchange *x)
+{
+    if (x->channel && !wire_stream_was_sent(x->channel->stream))
+        exchange_fail(x, x->env->link_is_up ? PROBLEM_OFFLINE : PROBLEM_BROKER_DOWN, NULL);
+    else
+        exchange_fail(
+            x, PROBLEM_TIMEOUT,
+            x->method_is_retryable
+                ? NULL
+                : "The request reached the device; whether it was carried out is unknown.");
+}

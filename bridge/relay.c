@@ -1,0 +1,509 @@
+/* bridge/relay.c - see relay.h. Owns the MQTT link, the device peers, and the one place where messages leave: at the end of
+ * each loop turn every peer with something to say builds its messages into one buffer and publishes them, round robin,
+ * until the link is full. Decides nothing about HTTP (bridge/exchange*.c) or about who may ask (bridge/auth.c). */
+#include "bridge/relay.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#include "bridge/device_peer.h"
+#include "bridge/exchange.h"
+#include "bridge/id_map.h"
+#include "bridge/presence.h"
+#include "bridge/registry.h"
+#include "bridge/relay_env.h"
+#include "bridge/topic.h"
+#include "runtime/crypto.h"
+#include "runtime/log.h"
+#include "runtime/loop.h"
+#include "runtime/mqtt.h"
+
+#define RELAY_SWEEP_MS 1000u /* how often idle peers are looked for */
+#define RELAY_ASK_TURN_MS 100u
+#define RELAY_ASK_TURN_COUNT 50u            /* 500 greetings a second */
+#define RELAY_ASK_SEEN_S (7u * 24u * 3600u) /* who was seen by then is asked after a start */
+
+/* What the relay keeps beside a peer. */
+struct member {
+    TAILQ_ENTRY(member) all;
+    TAILQ_ENTRY(member) ready; /* has something to say */
+    bool is_ready;
+    struct device_peer *peer;
+    char topic[TOPIC_BYTES_MAX]; /* down */
+};
+TAILQ_HEAD(member_list, member);
+
+struct relay {
+    struct relay_env env;
+    struct registry *registry;
+    struct rt_mqtt *mqtt;
+    struct rt_timer *timer, *ask_timer;
+    struct rt_turn_end *turn_end;
+    uint64_t timer_at_ms;
+    struct id_map members;
+    struct member_list all, ready;
+    char name[TOPIC_BRIDGE_NAME_MAX + 1];
+    bool has_asked, is_stopping;
+    void (*stopped)(void *user);
+    void *stopped_user;
+    /* The one message on its way out. Kept when the link said it is full; then nothing else is built. */
+    size_t held_len;
+    char held_topic[TOPIC_BYTES_MAX];
+    uint8_t message[WIRE_MESSAGE_BYTES_MAX];
+};
+
+static const char *member_id(const void *object)
+{
+    return device_peer_id(((const struct member *)object)->peer);
+}
+
+/* --- members --- */
+
+static struct member *find_member(const struct relay *r, const char *device)
+{
+    return id_map_find(&r->members, device, strlen(device));
+}
+
+static void set_ready(struct relay *r, struct member *m, bool is_ready)
+{
+    if (m->is_ready == is_ready)
+        return;
+    m->is_ready = is_ready;
+    if (is_ready)
+        TAILQ_INSERT_TAIL(&r->ready, m, ready);
+    else
+        TAILQ_REMOVE(&r->ready, m, ready);
+}
+
+static void wake_by(void *user, uint64_t at_ms)
+{
+    struct relay *r = user;
+    if (at_ms >= r->timer_at_ms)
+        return;
+    uint64_t now_ms = r->env.now_ms();
+    r->timer_at_ms = at_ms;
+    rt_timer_set(r->timer, at_ms > now_ms ? at_ms - now_ms : 0);
+}
+
+static struct member *get_member(struct relay *r, const char *device)
+{
+    struct member *m = find_member(r, device);
+    if (m)
+        return m;
+    m = calloc(1, sizeof(*m));
+    if (!m)
+        return NULL;
+    m->peer = device_peer_new(&r->env, device, m);
+    if (!m->peer || !id_map_add(&r->members, m)) {
+        device_peer_free(m->peer);
+        free(m);
+        return NULL;
+    }
+    topic_build(m->topic, "down", device, r->name);
+    TAILQ_INSERT_TAIL(&r->all, m, all);
+    wake_by(r, r->env.now_ms() + RELAY_SWEEP_MS);
+    return m;
+}
+
+static void drop_member(struct relay *r, struct member *m)
+{
+    set_ready(r, m, false);
+    id_map_remove(&r->members, device_peer_id(m->peer));
+    TAILQ_REMOVE(&r->all, m, all);
+    device_peer_free(m->peer);
+    free(m);
+}
+
+/* --- the way out --- */
+
+/* False: the link takes no more now. */
+static bool publish(struct relay *r, const char *topic, size_t len)
+{
+    enum rt_err err = rt_mqtt_publish(r->mqtt, topic, r->message, len);
+    if (err == RT_E_FULL) {
+        if (topic != r->held_topic)
+            snprintf(r->held_topic, sizeof(r->held_topic), "%s", topic);
+        r->held_len = len;
+        return false;
+    }
+    r->held_len = 0; /* on any other error the message is lost, and the session will find out */
+    return err == RT_OK;
+}
+
+static void flush(void *user)
+{
+    struct relay *r = user;
+    struct member *m;
+    TAILQ_FOREACH(m, &r->ready, ready)
+    device_peer_run_retries(m->peer);
+    if (!r->env.link_is_up || (r->held_len && !publish(r, r->held_topic, r->held_len)))
+        return;
+    while ((m = TAILQ_FIRST(&r->ready))) {
+        size_t len = device_peer_next(m->peer, r->message, sizeof(r->message));
+        set_ready(r, m, false);
+        if (!len)
+            continue;
+        set_ready(r, m, true); /* behind the others */
+        if (!publish(r, m->topic, len))
+            return;
+    }
+}
+
+static void on_output(void *user, struct device_peer *peer)
+{
+    struct relay *r = user;
+    set_ready(r, device_peer_owner(peer), true);
+    rt_turn_end_ask(r->turn_end);
+}
+
+/* --- presence --- */
+
+static void note_seen(struct relay *r, const char *device)
+{
+    if (r->registry)
+        registry_device_seen(r->registry, device);
+}
+
+static void on_heard(void *user, struct device_peer *peer)
+{
+    struct relay *r = user;
+    const char *device = device_peer_id(peer);
+    if (presence_heard(r->env.presence, device))
+        log_info("relay", "device is online", log_str("device", device));
+    note_seen(r, device);
+}
+
+static void on_silent(void *user, struct device_peer *peer)
+{
+    struct relay *r = user;
+    const char *device = device_peer_id(peer);
+    if (!r->env.link_is_up)
+        return; /* that says nothing about the device */
+    if (presence_get(r->env.presence, device) == PRESENCE_ONLINE)
+        log_info("relay", "device does not answer, taken as offline", log_str("device", device));
+    presence_gone(r->env.presence, device);
+}
+
+static uint64_t last_seen_s(void *user, const char *device)
+{
+    struct relay *r = user;
+    const struct device_row *row = r->registry ? registry_device(r->registry, device) : NULL;
+    return row ? row->last_seen_s : 0;
+}
+
+/* Greet the next few of those whose presence is to be found out. */
+static void ask_some(void *user)
+{
+    struct relay *r = user;
+    if (!r->env.link_is_up)
+        return;
+    for (unsigned i = 0; i < RELAY_ASK_TURN_COUNT; i++) {
+        const char *device = presence_next_to_ask(r->env.presence);
+        if (!device)
+            return;
+        struct member *m = get_member(r, device);
+        if (m)
+            device_peer_greet(m->peer);
+    }
+    rt_timer_set(r->ask_timer, RELAY_ASK_TURN_MS);
+}
+
+static void ask_if_lately_seen(void *user, const struct device_row *row)
+{
+    struct relay *r = user;
+    if (row->last_seen_s && rt_wall_s() - row->last_seen_s <= RELAY_ASK_SEEN_S &&
+        presence_get(r->env.presence, row->id) == PRESENCE_UNKNOWN)
+        presence_ask(r->env.presence, row->id);
+}
+
+/* --- the link --- */
+
+static void on_link_up(void *user)
+{
+    struct relay *r = user;
+    struct member *m;
+    log_info("relay", "connected to the broker", log_str("bridge", r->name));
+    r->env.link_is_up = true;
+    r->env.link_changed_ms = r->env.now_ms();
+    TAILQ_FOREACH(m, &r->all, all)
+    device_peer_link_up(m->peer);
+    if (!r->has_asked && r->registry)
+        registry_devices_each(r->registry, ask_if_lately_seen, r);
+    r->has_asked = true;
+    rt_timer_set(r->ask_timer, 0);
+    rt_turn_end_ask(r->turn_end);
+}
+
+static void on_link_down(void *user, enum rt_mqtt_loss loss, const char *detail, uint64_t retry_ms)
+{
+    struct relay *r = user;
+    struct member *m;
+    if (retry_ms != UINT64_MAX)
+        log_warn("relay", "no connection to the broker, trying again",
+                 log_str("loss", rt_mqtt_loss_text(loss)), log_str("detail", detail),
+                 log_u64("retry_ms", retry_ms));
+    if (!r->env.link_is_up)
+        return;
+    r->env.link_is_up = false;
+    r->env.link_changed_ms = r->env.now_ms();
+    r->env.counters.mqtt_losses++;
+    r->held_len = 0;
+    presence_doubt_all(r->env.presence);
+    TAILQ_FOREACH(m, &r->all, all)
+    device_peer_link_down(m->peer);
+}
+
+static void take_status(struct relay *r, const char *device, const uint8_t *data, size_t len)
+{
+    struct member *m = find_member(r, device);
+    enum presence before = presence_get(r->env.presence, device);
+    switch (presence_status(r->env.presence, device, (const char *)data, len)) {
+    case PRESENCE_WORD_ONLINE:
+        note_seen(r, device);
+        if (before == PRESENCE_ONLINE)
+            return;
+        log_info("relay", "device is online", log_str("device", device));
+        if (m)
+            device_peer_link_up(m->peer);
+        return;
+    case PRESENCE_WORD_OFFLINE:
+        if (before != PRESENCE_OFFLINE)
+            log_info("relay", "device is offline", log_str("device", device));
+        if (m && before != PRESENCE_OFFLINE)
+            device_peer_link_down(m->peer);
+        return;
+    case PRESENCE_WORD_NONE:
+    case PRESENCE_WORD_BAD:
+        break;
+    }
+    log_debug("relay", "dropped a bad status message", log_str("device", device),
+              log_u64("bytes", len));
+}
+
+static void on_message(void *user, const char *topic_text, const uint8_t *data, size_t len)
+{
+    struct relay *r = user;
+    struct topic topic;
+    topic_parse(topic_text, &topic);
+    if (topic.kind == TOPIC_STATUS) {
+        take_status(r, topic.device, data, len);
+    } else if (topic.kind == TOPIC_UP && strcmp(topic.bridge, r->name) == 0) {
+        struct member *m = get_member(r, topic.device);
+        if (m)
+            device_peer_message(m->peer, data, len);
+    } else {
+        log_debug("relay", "dropped a message under an unknown topic",
+                  log_str("topic", topic_text));
+    }
+}
+
+static void on_link_writable(void *user)
+{
+    struct relay *r = user;
+    rt_turn_end_ask(r->turn_end);
+}
+
+static const struct rt_mqtt_events mqtt_events = {
+    .up = on_link_up,
+    .down = on_link_down,
+    .message = on_message,
+    .writable = on_link_writable,
+};
+
+/* --- time --- */
+
+static void on_timer(void *user)
+{
+    struct relay *r = user;
+    uint64_t now_ms = r->env.now_ms(), next_ms = UINT64_MAX;
+    struct member *m = TAILQ_FIRST(&r->all);
+    r->timer_at_ms = UINT64_MAX;
+    while (m) {
+        struct member *next = TAILQ_NEXT(m, all);
+        if (device_peer_deadline(m->peer) <= now_ms)
+            device_peer_tick(m->peer);
+        uint64_t due = device_peer_deadline(m->peer);
+        next_ms = due < next_ms ? due : next_ms;
+        if (!m->is_ready && device_peer_is_idle(m->peer))
+            drop_member(r, m);
+        m = next;
+    }
+    if (!TAILQ_EMPTY(&r->all))
+        wake_by(r, next_ms < now_ms + RELAY_SWEEP_MS ? next_ms : now_ms + RELAY_SWEEP_MS);
+}
+
+/* --- life --- */
+
+static enum rt_err link_new(struct relay *r, const struct relay_options *o)
+{
+    char up[TOPIC_BYTES_MAX], status[TOPIC_BYTES_MAX];
+    topic_build(up, "up", "+", o->bridge_name);
+    topic_build(status, "status", "+", NULL);
+    const char *const filters[] = {up, status, NULL};
+    const struct rt_mqtt_options options = {.host = o->broker_host,
+                                            .port = o->broker_port,
+                                            .ca_file = o->broker_ca_file,
+                                            .identity = o->bridge_name,
+                                            .secret = o->broker_secret,
+                                            .filters = filters,
+                                            .events = &mqtt_events,
+                                            .user = r};
+    return rt_mqtt_new(o->loop, &options, &r->mqtt);
+}
+
+enum rt_err relay_new(const struct relay_options *options, struct relay **ret_relay)
+{
+    enum rt_err err = RT_E_NO_MEMORY;
+    uint64_t seed;
+    struct relay *r = calloc(1, sizeof(*r));
+    if (!r)
+        return err;
+    crypto_random(NULL, (uint8_t *)&seed, sizeof(seed));
+    id_map_init(&r->members, seed, member_id);
+    TAILQ_INIT(&r->all);
+    TAILQ_INIT(&r->ready);
+    TAILQ_INIT(&r->env.spare);
+    r->timer_at_ms = UINT64_MAX;
+    r->registry = options->registry;
+    snprintf(r->name, sizeof(r->name), "%s", options->bridge_name);
+    r->env.names = options->names;
+    r->env.limits = options->limits;
+    r->env.now_ms = rt_now_ms;
+    r->env.output = on_output;
+    r->env.wake_by = wake_by;
+    r->env.heard = on_heard;
+    r->env.silent = on_silent;
+    r->env.last_seen_s = last_seen_s;
+    r->env.user = r;
+    r->env.presence = presence_new();
+    if (!r->env.presence)
+        goto out;
+    err = rt_timer_new(options->loop, on_timer, r, &r->timer);
+    if (!err)
+        err = rt_timer_new(options->loop, ask_some, r, &r->ask_timer);
+    if (!err)
+        err = rt_turn_end_new(options->loop, flush, r, &r->turn_end);
+    if (!err)
+        err = link_new(r, options);
+    if (err)
+        goto out;
+    *ret_relay = r;
+    r = NULL;
+out:
+    relay_free(r);
+    return err;
+}
+
+void relay_start(struct relay *r)
+{
+    r->env.link_changed_ms = r->env.now_ms();
+    rt_mqtt_start(r->mqtt);
+}
+
+static void on_stopped(void *user)
+{
+    struct relay *r = user;
+    r->stopped(r->stopped_user);
+}
+
+void relay_stop(struct relay *r, void (*done)(void *user), void *user)
+{
+    struct member *m;
+    r->is_stopping = true;
+    r->stopped = done;
+    r->stopped_user = user;
+    TAILQ_FOREACH(m, &r->all, all)
+    device_peer_end(m->peer, WIRE_CODE_STOPPING);
+    flush(r); /* so that the agents hear of it */
+    rt_mqtt_stop(r->mqtt, on_stopped);
+}
+
+void relay_free(struct relay *r)
+{
+    if (!r)
+        return;
+    while (!TAILQ_EMPTY(&r->all)) {
+        device_peer_end(TAILQ_FIRST(&r->all)->peer, WIRE_CODE_STOPPING);
+        drop_member(r, TAILQ_FIRST(&r->all));
+    }
+    id_map_done(&r->members);
+    exchange_pool_done(&r->env);
+    presence_free(r->env.presence);
+    rt_mqtt_free(r->mqtt);
+    rt_turn_end_free(r->turn_end);
+    rt_timer_free(r->ask_timer);
+    rt_timer_free(r->timer);
+    free(r);
+}
+
+/* --- requests --- */
+
+void relay_begin(struct relay *r, struct request *request)
+{
+    const char *device = request->route.device;
+    struct relay_counters *counters = &r->env.counters;
+    assert(request->route.kind == ROUTE_DEVICE); /* S1: one parsed value decides */
+    counters->requests++;
+    if (!r->env.link_is_up && r->env.now_ms() - r->env.link_changed_ms > RELAY_LINK_PATIENCE_MS) {
+        counters->failed++;
+        exchange_refuse(request, PROBLEM_BROKER_DOWN, NULL, RELAY_RETRY_BROKER_S);
+        return;
+    }
+    struct member *m = r->is_stopping ? NULL : get_member(r, device);
+    if (!m) {
+        counters->failed++;
+        exchange_refuse(request, PROBLEM_BUSY, NULL, RELAY_RETRY_BUSY_S);
+    } else if (presence_get(r->env.presence, device) == PRESENCE_OFFLINE) {
+        device_peer_greet(m->peer); /* should it be back, the next try finds it */
+        exchange_refuse_offline(&r->env, request);
+    } else {
+        exchange_begin(m->peer, request);
+    }
+}
+
+void relay_cut_device(struct relay *r, const char *device)
+{
+    struct member *m = find_member(r, device);
+    presence_forget(r->env.presence, device);
+    if (!m)
+        return;
+    device_peer_end(m->peer, WIRE_CODE_REVOKED);
+    drop_member(r, m);
+}
+
+void relay_cut_credential(struct relay *r, const uint8_t credential_hash[32])
+{
+    struct member *m;
+    TAILQ_FOREACH(m, &r->all, all)
+    device_peer_cut_credential(m->peer, credential_hash);
+}
+
+/* --- looking in --- */
+
+enum presence relay_presence(const struct relay *r, const char *device)
+{
+    return presence_get(r->env.presence, device);
+}
+
+void relay_counters(const struct relay *r, struct relay_counters *ret_counters)
+{
+    *ret_counters = r->env.counters;
+    ret_counters->devices_online = presence_online_count(r->env.presence);
+}
+
+bool relay_is_ready(const struct relay *r)
+{
+    return r->env.link_is_up;
+}
+
+size_t relay_in_flight(const struct relay *r)
+{
+    const struct member *m;
+    size_t count = 0;
+    TAILQ_FOREACH(m, &r->all, all)
+    count += device_peer_exchange_count(m->peer);
+    return count;
+}
