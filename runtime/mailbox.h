@@ -22,6 +22,9 @@ enum rt_err rt_mailbox_new(struct uv_loop_s *loop, size_t items_max, size_t byte
 void rt_mailbox_free(struct rt_mailbox *m);
 /* Any thread; never blocks on I/O. RT_OK: the item is given to the mailbox. RT_E_FULL: it stays the caller's. */
 enum rt_err rt_mailbox_post(struct rt_mailbox *m, void *item, size_t bytes);
+/* The same beyond the bounds, for the few items that must arrive and whose number their poster bounds. Only
+ * RT_E_NO_MEMORY remains. Order among all items is kept. */
+enum rt_err rt_mailbox_post_always(struct rt_mailbox *m, void *item);
 uint64_t rt_mailbox_refused_count(struct rt_mailbox *m);
 
 #endif

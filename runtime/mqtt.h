@@ -15,6 +15,9 @@
 
 #include "runtime/error.h"
 
+#define RT_MQTT_FILTERS_MAX 16u
+#define RT_MQTT_PACKET_BYTES_MAX 262144u /* sent, or wanted from the broker */
+
 struct uv_loop_s;
 struct rt_mqtt;
 
@@ -45,13 +48,14 @@ struct rt_mqtt_events {
 struct rt_mqtt_options {
     const char *host; /* name or address; all strings are copied */
     uint16_t port;
-    const char *ca_file;        /* PEM; the broker's certificate must match `host` */
-    const char *identity;       /* client id and user name */
-    const char *secret;         /* password */
-    const char *const *filters; /* NULL-terminated */
+    const char *ca_file;  /* PEM, NULL = the system's; the broker's certificate must match `host` */
+    const char *identity; /* client id and user name */
+    const char *secret;   /* password */
+    const char *const *filters; /* NULL-terminated, at most RT_MQTT_FILTERS_MAX; NULL = none */
     const char *will_topic;     /* NULL = no will */
     const char *will_payload;
-    const char *bind_interface; /* NULL = any */
+    const char *bind_interface; /* NULL = any; only in the "tuned static" flavour, else refused */
+    int send_buffer_bytes;      /* SO_SNDBUF; 0 = the system's choice. "tuned static" only */
     uint16_t keepalive_s;       /* 0 = 20 */
     uint32_t backoff_min_ms;    /* 0 = 250 */
     uint32_t backoff_max_ms;    /* 0 = 30000 */
@@ -73,6 +77,8 @@ bool rt_mqtt_is_up(const struct rt_mqtt *m);
 /* Publish now, QoS 0; `data` is copied by Paho. RT_E_DOWN; RT_E_FULL: too many bytes are still on their way to
  * the socket (the `writable` event follows), so that a new request never waits behind a bulk one. */
 enum rt_err rt_mqtt_publish(struct rt_mqtt *m, const char *topic, const uint8_t *data, size_t len);
+/* The broker's Maximum Packet Size as of the last connection, whole packets; 0 = it named none. */
+uint32_t rt_mqtt_packet_bytes_max(const struct rt_mqtt *m);
 /* "tuned static" or "shared library": for --version and the start log line. */
 const char *rt_mqtt_flavour(void);
 

@@ -1,0 +1,32 @@
+/* runtime/backoff.c - see the header. PURE. */
+#include "runtime/backoff.h"
+
+void backoff_init(struct backoff *b, uint32_t min_ms, uint32_t max_ms)
+{
+    *b = (struct backoff){.min_ms = min_ms, .max_ms = max_ms < min_ms ? min_ms : max_ms};
+}
+
+void backoff_was_up(struct backoff *b, uint64_t up_ms)
+{
+    if (up_ms >= BACKOFF_STABLE_MS)
+        b->tries = 0;
+    if (up_ms >= BACKOFF_TAKEN_OVER_STABLE_MS)
+        b->taken_over = 0;
+}
+
+/* min * 2^n, at most max */
+static uint32_t grown_ms(uint32_t min_ms, uint32_t max_ms, unsigned n)
+{
+    uint64_t ms = n < 32 ? (uint64_t)min_ms << n : max_ms;
+    return ms < max_ms ? (uint32_t)ms : max_ms;
+}
+
+uint32_t backoff_next_ms(struct backoff *b, bool was_taken_over, uint32_t random)
+{
+    if (was_taken_over) {
+        uint32_t span_ms =
+            grown_ms(BACKOFF_TAKEN_OVER_MIN_MS, BACKOFF_TAKEN_OVER_MAX_MS, b->taken_over++);
+        return BACKOFF_TAKEN_OVER_MIN_MS + random % (span_ms + 1);
+    }
+    return random % (grown_ms(b->min_ms, b->max_ms, b->tries++) + 1);
+}
