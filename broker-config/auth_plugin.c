@@ -137,7 +137,7 @@ static int on_basic_auth(int event, void *event_data, void *user_data)
     if (!client_id || strcmp(client_id, a->username) != 0)
         return refuse(a, "client id is not the user name");
     e = access_table_find(p->table, a->username);
-    if (!auth_secret_matches(a->password, e ? e->secret : NULL))
+    if (!auth_secret_matches(a->password, e ? e->secret : NULL) || !e)
         return refuse(a, e ? "wrong token" : "unknown or revoked");
     e->client = a->client;
     return MOSQ_ERR_SUCCESS;

@@ -7,7 +7,7 @@ broker without a bridge:
         broker.registry.put("printer", "device", "secret")
         with broker.client("printer", "secret") as client: ...
 
-Needs SHUTPORT_BUILD (the CMake build folder; build/debug, build/release or build/asan of this tree when not set).
+The plugin comes from SHUTPORT_BUILD, the CMake build folder (default build/release); one with sanitizers works too.
 """
 import contextlib
 import hashlib
@@ -26,6 +26,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+PLUGIN = pathlib.Path(os.environ.get("SHUTPORT_BUILD", ROOT / "build" / "release")) / "broker-config" / "shutport_auth.so"
 LOOPBACK = "127.0.0.1"
 START_S = 10
 ANSWER_S = 5
@@ -36,15 +37,6 @@ CREATE INDEX broker_access_generation ON broker_access (generation);
 CREATE TABLE change_counter (only INTEGER PRIMARY KEY CHECK (only = 1), generation INTEGER NOT NULL);
 INSERT INTO change_counter VALUES (1, 0);
 """
-
-
-def build_folder():
-    if os.environ.get("SHUTPORT_BUILD"):
-        return pathlib.Path(os.environ["SHUTPORT_BUILD"])
-    for name in ("debug", "release", "asan"):
-        if (ROOT / "build" / name / "broker-config" / "shutport_auth.so").exists():
-            return ROOT / "build" / name
-    raise RuntimeError("no build found: set SHUTPORT_BUILD to the CMake build folder")
 
 
 def free_port():
@@ -69,9 +61,9 @@ class Registry:
     def __init__(self, path):
         self.path = path
 
-    def create(self):
+    def create(self, journal="WAL"):
         with self._open() as db:
-            db.execute("PRAGMA journal_mode=WAL")
+            db.execute(f"PRAGMA journal_mode={journal}")
             db.executescript(SCHEMA)
         return self
 
@@ -109,6 +101,16 @@ class Refused(Exception):
         self.code = code
 
 
+class _Paho(paho.Client):
+    """Paho 1.6 lets this one error kill its thread, and then nobody learns that the connection is gone."""
+
+    def _sock_send(self, *arguments):
+        try:
+            return super()._sock_send(*arguments)
+        except ssl.SSLEOFError as error:
+            raise ConnectionResetError from error
+
+
 class Client:
     """One MQTT 5 session over TLS. What came is in `messages` as (topic, payload); `ended` is set when it is gone."""
 
@@ -117,9 +119,10 @@ class Client:
         self.ended = threading.Event()
         self.end_code = None
         self.session_present = False
+        self.connack = None
         self._connack = queue.Queue()
         self._acks = queue.Queue()
-        self._client = paho.Client(client_id=name, protocol=paho.MQTTv5, reconnect_on_failure=False)
+        self._client = _Paho(client_id=name, protocol=paho.MQTTv5, reconnect_on_failure=False)
         self._client.tls_set_context(broker.tls_context())
         self._client.username_pw_set(user if user is not None else name, secret)
         if will:
@@ -145,6 +148,7 @@ class Client:
 
     def _on_connect(self, client, data, flags, code, properties):
         self.session_present = bool(flags["session present"])
+        self.connack = properties
         self._connack.put(code.value)
 
     def _on_disconnect(self, client, data, code, properties):
@@ -202,6 +206,8 @@ class Client:
 
 
 class Broker:
+    """`settings`: lines of mosquitto.conf to change, None to leave one out. `registry` False: the test makes it, or none."""
+
     def __init__(self, folder, hosts=("localhost", LOOPBACK), settings=None, registry=True):
         self.folder = pathlib.Path(folder)
         self.port = free_port()
@@ -226,19 +232,22 @@ class Broker:
         text = (ROOT / "broker-config" / "mosquitto.conf.in").read_text(encoding="utf-8")
         values = {
             "PORT": self.port, "ADDRESS": LOOPBACK, "STATE_DIR": self.folder, "USER": "root",
-            "PLUGIN": build_folder() / "broker-config" / "shutport_auth.so", "DATABASE": self.registry.path,
+            "PLUGIN": PLUGIN, "DATABASE": self.registry.path,
         }
         for name, value in values.items():
             text = text.replace(f"@{name}@", str(value))
         lines = []
         for line in text.splitlines():
             key = line.split(" ")[0]
-            lines.append(f"{key} {self.settings[key]}" if key in self.settings else line)
+            if key not in self.settings:
+                lines.append(line)
+            elif self.settings[key] is not None:
+                lines.append(f"{key} {self.settings[key]}")
         return "\n".join(lines) + "\n"
 
     def environment(self):
         env = dict(os.environ)
-        plugin = (build_folder() / "broker-config" / "shutport_auth.so").read_bytes()
+        plugin = PLUGIN.read_bytes()
         for library in ("libasan.so", "libtsan.so"):
             if library.encode() in plugin:  # Mosquitto itself is built without, so the run-time must come first
                 found = subprocess.run(["gcc", f"-print-file-name={library}"], check=True, capture_output=True, text=True)
@@ -251,14 +260,13 @@ class Broker:
         with open(self.log_file, "ab") as log:
             self.process = subprocess.Popen(["/usr/sbin/mosquitto", "-c", self.folder / "mosquitto.conf"], stdout=log, stderr=log,
                                             stdin=subprocess.DEVNULL, env=self.environment())
-        if not wait_until(self._listens, START_S):
+        wait_until(lambda: self._listens() or self.process.poll() is not None, START_S)
+        if self.process.poll() is not None or not self._listens():
             self.stop()
             raise RuntimeError(f"the broker did not start:\n{self.log()}")
         return self
 
     def _listens(self):
-        if self.process.poll() is not None:
-            return True  # reported by the caller's first use; do not wait for the dead
         with socket.socket() as probe:
             return probe.connect_ex((LOOPBACK, self.port)) == 0
 
