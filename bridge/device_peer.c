@@ -164,7 +164,7 @@ static void on_down(void *user, enum wire_code why)
     struct device_peer *p = user;
     log_debug("relay", "session with device ended", log_str("device", p->id),
               log_str("why", wire_code_text(why)));
-    if (why == WIRE_CODE_GRACE_OVER)
+    if (why == WIRE_CODE_GRACE_OVER || why == WIRE_CODE_NO_ANSWER)
         p->env->silent(p->env->user, p);
 }
 

@@ -3,8 +3,9 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 
-#include "bridge/id_map.h"
+#include "bridge/map.h"
 #include "runtime/crypto.h"
 #include "runtime/json.h"
 
@@ -15,6 +16,7 @@ struct service_host {
 };
 
 struct entry {
+    TAILQ_ENTRY(entry) to_ask; /* in the list while is_to_ask */
     char id[DEVICE_ID_MAX + 1];
     enum presence state;
     bool is_to_ask;
@@ -23,30 +25,25 @@ struct entry {
 };
 
 struct presence_table {
-    struct id_map entries;
-    size_t online_count, to_ask_count, ask_cursor;
+    struct map entries; /* device id -> struct entry */
+    TAILQ_HEAD(, entry) to_ask;
+    size_t online_count;
 };
-
-static const char *entry_id(const void *object)
-{
-    return ((const struct entry *)object)->id;
-}
 
 struct presence_table *presence_new(void)
 {
     struct presence_table *t = calloc(1, sizeof(*t));
     if (!t)
         return NULL;
-    uint64_t seed;
-    crypto_random(NULL, (uint8_t *)&seed, sizeof(seed));
-    id_map_init(&t->entries, seed, entry_id);
+    crypto_random(NULL, (uint8_t *)&t->entries.seed, sizeof(t->entries.seed));
+    TAILQ_INIT(&t->to_ask);
     return t;
 }
 
-static void entry_free(struct entry *e)
+static void entry_free(void *value)
 {
-    if (e)
-        free(e->hosts);
+    struct entry *e = value;
+    free(e->hosts);
     free(e);
 }
 
@@ -54,28 +51,25 @@ void presence_free(struct presence_table *t)
 {
     if (!t)
         return;
-    size_t at = 0;
-    for (struct entry *e; (e = id_map_next(&t->entries, &at));)
-        entry_free(e);
-    id_map_done(&t->entries);
+    map_done(&t->entries, entry_free);
     free(t);
 }
 
 static struct entry *find(const struct presence_table *t, const char *device)
 {
-    return id_map_find(&t->entries, device, strlen(device));
+    return map_get(&t->entries, device, strlen(device));
 }
 
 static struct entry *find_or_add(struct presence_table *t, const char *device)
 {
     struct entry *e = find(t, device);
-    if (e || t->entries.used_count >= PRESENCE_DEVICES_COUNT_MAX || !device_id_is_valid(device))
+    if (e || t->entries.count >= PRESENCE_DEVICES_COUNT_MAX || !device_id_is_valid(device))
         return e;
     e = calloc(1, sizeof(*e));
     if (!e)
         return NULL;
     memcpy(e->id, device, strlen(device) + 1);
-    if (!id_map_add(&t->entries, e)) {
+    if (!map_put(&t->entries, device, strlen(device), e)) {
         entry_free(e);
         return NULL;
     }
@@ -90,8 +84,13 @@ static void set_state(struct presence_table *t, struct entry *e, enum presence s
 
 static void set_to_ask(struct presence_table *t, struct entry *e, bool is_to_ask)
 {
-    t->to_ask_count += (size_t)is_to_ask - (size_t)e->is_to_ask;
+    if (e->is_to_ask == is_to_ask)
+        return;
     e->is_to_ask = is_to_ask;
+    if (is_to_ask)
+        TAILQ_INSERT_TAIL(&t->to_ask, e, to_ask);
+    else
+        TAILQ_REMOVE(&t->to_ask, e, to_ask);
 }
 
 enum presence presence_get(const struct presence_table *t, const char *device)
@@ -127,7 +126,7 @@ void presence_gone(struct presence_table *t, const char *device)
 
 void presence_forget(struct presence_table *t, const char *device)
 {
-    struct entry *e = id_map_remove(&t->entries, device);
+    struct entry *e = map_take(&t->entries, device, strlen(device));
     if (!e)
         return;
     set_state(t, e, PRESENCE_UNKNOWN);
@@ -135,15 +134,20 @@ void presence_forget(struct presence_table *t, const char *device)
     entry_free(e);
 }
 
-void presence_doubt_all(struct presence_table *t)
+static bool doubt(void *user, void *value)
 {
-    size_t at = 0;
-    for (struct entry *e; (e = id_map_next(&t->entries, &at));) {
-        if (e->state != PRESENCE_ONLINE)
-            continue;
+    struct presence_table *t = user;
+    struct entry *e = value;
+    if (e->state == PRESENCE_ONLINE) {
         set_state(t, e, PRESENCE_UNKNOWN);
         set_to_ask(t, e, true);
     }
+    return true;
+}
+
+void presence_doubt_all(struct presence_table *t)
+{
+    map_each(&t->entries, doubt, t);
 }
 
 void presence_ask(struct presence_table *t, const char *device)
@@ -155,18 +159,11 @@ void presence_ask(struct presence_table *t, const char *device)
 
 const char *presence_next_to_ask(struct presence_table *t)
 {
-    if (!t->to_ask_count)
+    struct entry *e = TAILQ_FIRST(&t->to_ask);
+    if (!e)
         return NULL;
-    for (int round = 0; round < 2; round++) {
-        for (struct entry *e; (e = id_map_next(&t->entries, &t->ask_cursor));) {
-            if (!e->is_to_ask)
-                continue;
-            set_to_ask(t, e, false);
-            return e->id;
-        }
-        t->ask_cursor = 0;
-    }
-    return NULL;
+    set_to_ask(t, e, false);
+    return e->id;
 }
 
 /* --- the status message --- */

@@ -11,7 +11,7 @@
 
 #include "bridge/device_peer.h"
 #include "bridge/exchange.h"
-#include "bridge/id_map.h"
+#include "bridge/map.h"
 #include "bridge/presence.h"
 #include "bridge/registry.h"
 #include "bridge/relay_env.h"
@@ -43,7 +43,7 @@ struct relay {
     struct rt_timer *timer, *ask_timer;
     struct rt_turn_end *turn_end;
     uint64_t timer_at_ms;
-    struct id_map members;
+    struct map members; /* device id -> struct member */
     struct member_list all, ready;
     char name[TOPIC_BRIDGE_NAME_MAX + 1];
     bool has_asked, is_stopping;
@@ -55,16 +55,11 @@ struct relay {
     uint8_t message[WIRE_MESSAGE_BYTES_MAX];
 };
 
-static const char *member_id(const void *object)
-{
-    return device_peer_id(((const struct member *)object)->peer);
-}
-
 /* --- members --- */
 
 static struct member *find_member(const struct relay *r, const char *device)
 {
-    return id_map_find(&r->members, device, strlen(device));
+    return map_get(&r->members, device, strlen(device));
 }
 
 static void set_ready(struct relay *r, struct member *m, bool is_ready)
@@ -97,7 +92,7 @@ static struct member *get_member(struct relay *r, const char *device)
     if (!m)
         return NULL;
     m->peer = device_peer_new(&r->env, device, m);
-    if (!m->peer || !id_map_add(&r->members, m)) {
+    if (!m->peer || !map_put(&r->members, device, strlen(device), m)) {
         device_peer_free(m->peer);
         free(m);
         return NULL;
@@ -111,7 +106,7 @@ static struct member *get_member(struct relay *r, const char *device)
 static void drop_member(struct relay *r, struct member *m)
 {
     set_ready(r, m, false);
-    id_map_remove(&r->members, device_peer_id(m->peer));
+    map_take(&r->members, device_peer_id(m->peer), strlen(device_peer_id(m->peer)));
     TAILQ_REMOVE(&r->all, m, all);
     device_peer_free(m->peer);
     free(m);
@@ -357,12 +352,10 @@ static enum rt_err link_new(struct relay *r, const struct relay_options *o)
 enum rt_err relay_new(const struct relay_options *options, struct relay **ret_relay)
 {
     enum rt_err err = RT_E_NO_MEMORY;
-    uint64_t seed;
     struct relay *r = calloc(1, sizeof(*r));
     if (!r)
         return err;
-    crypto_random(NULL, (uint8_t *)&seed, sizeof(seed));
-    id_map_init(&r->members, seed, member_id);
+    crypto_random(NULL, (uint8_t *)&r->members.seed, sizeof(r->members.seed));
     TAILQ_INIT(&r->all);
     TAILQ_INIT(&r->ready);
     TAILQ_INIT(&r->env.spare);
@@ -429,7 +422,7 @@ void relay_free(struct relay *r)
         device_peer_end(TAILQ_FIRST(&r->all)->peer, WIRE_CODE_STOPPING);
         drop_member(r, TAILQ_FIRST(&r->all));
     }
-    id_map_done(&r->members);
+    map_done(&r->members, NULL);
     exchange_pool_done(&r->env);
     presence_free(r->env.presence);
     rt_mqtt_free(r->mqtt);

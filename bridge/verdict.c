@@ -31,7 +31,10 @@ static enum problem problem_when_never_begun(enum wire_code code)
     case WIRE_CODE_PEER_RESTARTED:
     case WIRE_CODE_GRACE_OVER:
     case WIRE_CODE_STOPPING:
+    case WIRE_CODE_NO_ANSWER:
         break;
+    case WIRE_CODE_VERSION:
+        return PROBLEM_BAD_ANSWER;
     }
     return PROBLEM_OFFLINE;
 }
@@ -57,6 +60,8 @@ static bool code_says_never_begun(enum wire_code code)
     case WIRE_CODE_REVOKED:
     case WIRE_CODE_STOPPING:
     case WIRE_CODE_NO_MEMORY:
+    case WIRE_CODE_NO_ANSWER:
+    case WIRE_CODE_VERSION:
         break;
     }
     return false;
@@ -97,6 +102,7 @@ static enum problem problem_of(const struct verdict_facts *f)
     case WIRE_CODE_STOPPING:
     case WIRE_CODE_PEER_RESTARTED:
     case WIRE_CODE_OUTCOME_UNKNOWN:
+    case WIRE_CODE_NO_ANSWER:
         return PROBLEM_OFFLINE;
     case WIRE_CODE_NO_MEMORY:
         return PROBLEM_BUSY;
@@ -112,6 +118,7 @@ static enum problem problem_of(const struct verdict_facts *f)
     case WIRE_CODE_NOT_ALLOWED:
     case WIRE_CODE_PROTOCOL:
     case WIRE_CODE_REVOKED:
+    case WIRE_CODE_VERSION:
         break;
     }
     return PROBLEM_BAD_ANSWER;
@@ -146,6 +153,8 @@ const char *verdict_detail(enum wire_code code)
         return "The device's agent is stopping.";
     case WIRE_CODE_TOO_MANY:
         return "Too many requests to this device at once.";
+    case WIRE_CODE_VERSION:
+        return "The device's agent and this server speak different versions of the protocol.";
     case WIRE_CODE_CANCELLED:
     case WIRE_CODE_NO_SUCH_SERVICE:
     case WIRE_CODE_SERVICE_UNTRUSTED:
@@ -153,6 +162,7 @@ const char *verdict_detail(enum wire_code code)
     case WIRE_CODE_PROTOCOL:
     case WIRE_CODE_REVOKED:
     case WIRE_CODE_NO_MEMORY:
+    case WIRE_CODE_NO_ANSWER:
         break;
     }
     return NULL;
