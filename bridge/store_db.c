@@ -98,13 +98,14 @@ enum store_err store_open(const char *path, struct store **ret_store)
     if (!s)
         return STORE_E_NO_MEMORY;
     enum store_err err = STORE_E_UNAVAILABLE;
+    int code = SQLITE_OK;
     if (!create_file(path)) {
         log_error("store", "cannot open the registry's file", log_str("path", path),
                   log_str("why", strerror(errno)));
         goto out;
     }
     /* One thread at a time uses a connection (store.h), so SQLite needs no lock of its own. */
-    int code = sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+    code = sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
     if (!s->db)
         goto out;
     sqlite3_extended_result_codes(s->db, 1);

@@ -8,6 +8,7 @@
 
 #define SLUG_NUMBERS_MAX 20u /* printer-2 ... printer-20; after that the number is random */
 #define SLUG_TAIL_MAX 8u     /* "-" and a number of seven digits */
+#define SLUG_NUMBER_LIMIT 10000000u
 #define SLUG_RANDOM_TRIES 64u
 
 /* --- the id ------------------------------------------------------------------------------------------------------ */
@@ -51,12 +52,12 @@ static void choose_id(struct store *s, const char *name, char *ret_id)
         unsigned number = ++tries + 1;
         if (tries >= SLUG_NUMBERS_MAX) {
             crypto_random(NULL, (uint8_t *)&number, sizeof(number));
-            number = 1000u + number % 9000000u;
+            number += 1000u;
         }
         if (tries > SLUG_NUMBERS_MAX + SLUG_RANDOM_TRIES)
             db_fail(s, STORE_E_EXISTS);
         snprintf(ret_id, DEVICE_ID_MAX + 1, "%.*s-%u", (int)(DEVICE_ID_MAX - SLUG_TAIL_MAX), slug,
-                 number);
+                 number % SLUG_NUMBER_LIMIT);
     }
 }
 

@@ -1,0 +1,130 @@
+/* bridge/problem.c - the table of numbered errors, and its two forms (problem.h). Titles are listed in
+ * portal/po/spoken-by-c.txt, so that each has a translation; docs/errors.md has a section for each code. */
+#include "bridge/problem.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "portal/pages.h"
+#include "runtime/json.h"
+
+static const struct {
+    unsigned status;
+    const char *code, *title;
+} problems[PROBLEM_COUNT] = {
+    [PROBLEM_NONE] = {500, "E0000", "The request is malformed"}, /* no row: a mistake of ours */
+    [PROBLEM_BAD_REQUEST] = {400, "E1000", "The request is malformed"},
+    [PROBLEM_NOT_SIGNED_IN] = {401, "E1001", "Please sign in"},
+    [PROBLEM_NOT_ALLOWED] = {403, "E1002", "You may not do that"},
+    [PROBLEM_NO_DEVICE] = {404, "E1003", "There is no such device"},
+    [PROBLEM_CROSS_ORIGIN] = {403, "E1004", "The request came from another site"},
+    [PROBLEM_NOT_FOUND] = {404, "E1005", "There is no such page"},
+    [PROBLEM_METHOD] = {405, "E1006", "That method is not possible here"},
+    [PROBLEM_BAD_SIGN_IN] = {401, "E1007", "User name or password is wrong"},
+    [PROBLEM_CONFLICT] = {409, "E1008", "Somebody else has registered this device"},
+    [PROBLEM_MISDIRECTED] = {421, "E1009", "This server does not answer for that name"},
+    [PROBLEM_OFFLINE] = {503, "E2001", "The device is offline"},
+    [PROBLEM_SERVICE_REFUSED] = {502, "E2002", "The device's web server does not answer"},
+    [PROBLEM_BAD_ANSWER] = {502, "E2003", "The device's answer cannot be read"},
+    [PROBLEM_TIMEOUT] = {504, "E2004", "The device did not answer in time"},
+    [PROBLEM_TOO_LARGE] = {413, "E2005", "The request is too large"},
+    [PROBLEM_BUSY] = {503, "E2006", "The server is busy"},
+    [PROBLEM_REMOTE_DISABLED] = {403, "E2007", "The device has switched remote access off"},
+    [PROBLEM_OUTCOME_UNKNOWN] = {502, "E2008",
+                                 "It is not known whether the device carried the request out"},
+    [PROBLEM_NO_SERVICE] = {404, "E2009", "The device has no such service"},
+    [PROBLEM_SERVICE_UNTRUSTED] = {502, "E2010",
+                                   "The device's web server could not prove its identity"},
+    [PROBLEM_REQUEST_TIMEOUT] = {408, "E2011", "The request took too long to arrive"},
+    [PROBLEM_HEAD_TOO_LARGE] = {431, "E2012", "The request's header is too large"},
+    [PROBLEM_NOT_IMPLEMENTED] = {501, "E2013", "The server does not know that method"},
+    [PROBLEM_TARGET_TOO_LONG] = {414, "E2014", "The address is too long"},
+    [PROBLEM_VERSION] = {505, "E2015", "That version of HTTP is not supported"},
+    [PROBLEM_BROKER_DOWN] = {503, "E4001", "The server has lost its connection to the broker"},
+    [PROBLEM_REGISTRY_DOWN] = {503, "E4002", "The server cannot read or write its registry"},
+    [PROBLEM_RATE_LIMIT] = {429, "E5001", "Too many attempts"},
+};
+
+static size_t row_of(enum problem p)
+{
+    return (unsigned)p < PROBLEM_COUNT ? (size_t)p : PROBLEM_NONE;
+}
+
+unsigned problem_status(enum problem p)
+{
+    return problems[row_of(p)].status;
+}
+
+const char *problem_code(enum problem p)
+{
+    return problems[row_of(p)].code;
+}
+
+const char *problem_title(enum problem p)
+{
+    return problems[row_of(p)].title;
+}
+
+bool problem_wants_html(const struct http_head *head)
+{
+    for (size_t i = 0; i < head->field_count; i++) {
+        struct http_slice value = head->fields[i].value;
+        if (!http_slice_is_nocase(head->fields[i].name, "Accept"))
+            continue;
+        if (memmem(value.at, value.len, "text/html", sizeof("text/html") - 1))
+            return true;
+    }
+    return false;
+}
+
+static bool html_body(enum problem p, const char *detail, unsigned retry_after_s, char **ret_body,
+                      size_t *ret_len)
+{
+    char retry[16] = "";
+    if (retry_after_s > 0)
+        snprintf(retry, sizeof(retry), "%u", retry_after_s);
+    struct html out = {0};
+    page_problem(&out, &(struct page_problem){.title = problem_title(p),
+                                              .detail = detail,
+                                              .retry_after_s = retry,
+                                              .code = problem_code(p)});
+    *ret_body = html_take(&out, ret_len);
+    return *ret_body != NULL;
+}
+
+/* RFC 9457; `code` is what programs should look at, `type` names the same. */
+static bool json_body(enum problem p, const char *detail, unsigned retry_after_s, char **ret_body,
+                      size_t *ret_len)
+{
+    char type[48];
+    snprintf(type, sizeof(type), "urn:shutport:error:%s", problem_code(p));
+    struct json *root = json_new_object();
+    if (!root)
+        return false;
+    json_add_text(root, "type", type);
+    json_add_text(root, "title", problem_title(p));
+    json_add_u64(root, "status", problem_status(p));
+    json_add_text(root, "code", problem_code(p));
+    if (detail)
+        json_add_text(root, "detail", detail);
+    if (retry_after_s > 0)
+        json_add_u64(root, "retry_after_s", retry_after_s);
+    *ret_body = json_print(root);
+    json_free(root);
+    if (*ret_body)
+        *ret_len = strlen(*ret_body);
+    return *ret_body != NULL;
+}
+
+bool problem_body(enum problem p, bool html, const char *detail, unsigned retry_after_s,
+                  char **ret_body, size_t *ret_len)
+{
+    return html ? html_body(p, detail, retry_after_s, ret_body, ret_len)
+                : json_body(p, detail, retry_after_s, ret_body, ret_len);
+}
+
+const char *problem_content_type(bool html)
+{
+    return html ? "text/html; charset=utf-8" : "application/problem+json";
+}
