@@ -7,8 +7,8 @@
  * - an authentication result other than "success" and "not authorised" closes the connection without a CONNACK;
  * - a refusal comes before the take-over of a session, so a stolen client id cannot harm the client that is connected;
  * - a will is not checked when it is given but when it is sent, as a WRITE;
- * - kicking must not happen inside a check of the same client, nor for a session that is not connected (it is then put on
- *   the expiry list twice): only the tick kicks, and only those whose session is known to be there. */
+ * - kicking must not happen inside a check of the same client (it is freed under the caller's feet) and means nothing for
+ *   a session that is away: only the tick kicks, and only those that are known to be connected. */
 #include <inttypes.h>
 #include <mosquitto.h>
 #include <mosquitto_broker.h>

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "cmocka_all.h"
+#include "tests/unit/broker-config/cmocka_all.h"
 
 #define REGISTRY_SCHEMA                                                                            \
     "PRAGMA journal_mode=WAL;"                                                                     \

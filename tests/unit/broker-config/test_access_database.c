@@ -3,9 +3,9 @@
 
 #include <string.h>
 
-#include "cmocka_all.h"
-#include "failing_calloc.h"
-#include "registry_file.h"
+#include "tests/unit/broker-config/cmocka_all.h"
+#include "tests/unit/broker-config/failing_calloc.h"
+#include "tests/unit/broker-config/registry_file.h"
 
 struct fixture {
     struct registry_file file;

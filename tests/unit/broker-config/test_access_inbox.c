@@ -4,8 +4,8 @@
 #include <pthread.h>
 #include <stdio.h>
 
-#include "cmocka_all.h"
-#include "failing_calloc.h"
+#include "tests/unit/broker-config/cmocka_all.h"
+#include "tests/unit/broker-config/failing_calloc.h"
 
 #define BATCH_COUNT 20000u
 

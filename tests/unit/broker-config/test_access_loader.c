@@ -4,9 +4,9 @@
 #include <string.h>
 #include <time.h>
 
-#include "cmocka_all.h"
-#include "failing_calloc.h"
-#include "registry_file.h"
+#include "tests/unit/broker-config/cmocka_all.h"
+#include "tests/unit/broker-config/failing_calloc.h"
+#include "tests/unit/broker-config/registry_file.h"
 
 #define WAIT_MS_MAX 5000u
 

@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cmocka_all.h"
-#include "failing_calloc.h"
+#include "tests/unit/broker-config/cmocka_all.h"
+#include "tests/unit/broker-config/failing_calloc.h"
 
 static const uint8_t SECRET_A[ACCESS_SECRET_BYTES] = {1};
 static const uint8_t SECRET_B[ACCESS_SECRET_BYTES] = {2};

@@ -1,7 +1,7 @@
 /* The plugin's settings: wrong ones stop the broker with a reason. */
 #include "broker-config/auth_options.h"
 
-#include "cmocka_all.h"
+#include "tests/unit/broker-config/cmocka_all.h"
 
 static void the_database_must_be_named(void **state)
 {

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "cmocka_all.h"
+#include "tests/unit/broker-config/cmocka_all.h"
 
 /* FIPS 180-2, B.1: the SHA-256 of "abc" */
 static const uint8_t HASH_OF_ABC[32] = {

@@ -1,7 +1,7 @@
 /* A device's share of messages and bytes a second (S17). */
 #include "broker-config/rate_limit.h"
 
-#include "cmocka_all.h"
+#include "tests/unit/broker-config/cmocka_all.h"
 
 static void a_burst_of_two_seconds_fits_and_one_more_message_does_not(void **state)
 {

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "cmocka_all.h"
+#include "tests/unit/broker-config/cmocka_all.h"
 
 #define LABEL_63 "a23456789012345678901234567890123456789012345678901234567890123"
 
