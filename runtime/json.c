@@ -359,6 +359,16 @@ const struct json *json_at(const struct json *array, size_t i)
     return (const struct json *)cJSON_GetArrayItem(as_item(array), (int)i);
 }
 
+const struct json *json_member(const struct json *object, size_t i, const char **ret_key)
+{
+    if (!cJSON_IsObject(as_item(object)) || i > INT32_MAX)
+        return NULL;
+    const cJSON *item = cJSON_GetArrayItem(as_item(object), (int)i);
+    if (item)
+        *ret_key = item->string;
+    return (const struct json *)item;
+}
+
 /* ---- building ---- */
 
 struct json *json_new_object(void)

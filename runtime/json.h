@@ -26,6 +26,8 @@ bool json_bool(const struct json *object, const char *key, bool *ret_value);
 /* Both walk the array from its start; what a peer sent is counted, and refused when it is long, before a walk. */
 size_t json_count(const struct json *array);
 const struct json *json_at(const struct json *array, size_t i);
+/* An object's members in their order, for objects whose keys the sender chooses; NULL past the end. */
+const struct json *json_member(const struct json *object, size_t i, const char **ret_key);
 const char *
 json_string(const struct json *value); /* the value itself when it is a string, else NULL */
 
