@@ -1,0 +1,196 @@
+/* Who is there, as far as a bridge can know. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "bridge/presence.h"
+
+static int make_table(void **state)
+{
+    *state = presence_new();
+    return *state ? 0 : -1;
+}
+
+static int free_table(void **state)
+{
+    presence_free(*state);
+    return 0;
+}
+
+static enum presence_word say(struct presence_table *t, const char *device, const char *json)
+{
+    return presence_status(t, device, json, strlen(json));
+}
+
+static void a_device_nobody_heard_of_is_unknown(void **state)
+{
+    assert_int_equal(presence_get(*state, "printer"), PRESENCE_UNKNOWN);
+    assert_int_equal(presence_online_count(*state), 0);
+}
+
+static void status_online_and_offline_are_taken_as_they_come(void **state)
+{
+    assert_int_equal(say(*state, "printer", "{\"state\":\"online\",\"version\":\"0.1.0\"}"),
+                     PRESENCE_WORD_ONLINE);
+    assert_int_equal(presence_get(*state, "printer"), PRESENCE_ONLINE);
+    assert_int_equal(presence_online_count(*state), 1);
+    assert_int_equal(say(*state, "printer", "{\"state\":\"offline\",\"why\":\"lost\"}"),
+                     PRESENCE_WORD_OFFLINE);
+    assert_int_equal(presence_get(*state, "printer"), PRESENCE_OFFLINE);
+    assert_int_equal(presence_online_count(*state), 0);
+}
+
+static void a_bad_status_changes_nothing(void **state)
+{
+    static const char *const bad[] = {"",
+                                      "{",
+                                      "[]",
+                                      "{\"state\":1}",
+                                      "{\"state\":\"ONLINE\"}",
+                                      "{\"state\":\"offline\"}x",
+                                      "{\"state\":\"online\",\"state\":\"offline\"}"};
+    presence_heard(*state, "printer");
+    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+        assert_int_equal(say(*state, "printer", bad[i]), PRESENCE_WORD_BAD);
+        assert_int_equal(presence_get(*state, "printer"), PRESENCE_ONLINE);
+    }
+}
+
+static void a_status_over_its_limit_is_dropped(void **state)
+{
+    static char json[PRESENCE_STATUS_BYTES_MAX + 2];
+    memset(json, ' ', sizeof(json));
+    memcpy(json, "{\"state\":\"online\"}", 18);
+    assert_int_equal(presence_status(*state, "printer", json, PRESENCE_STATUS_BYTES_MAX + 1),
+                     PRESENCE_WORD_BAD);
+    assert_int_equal(presence_status(*state, "printer", json, PRESENCE_STATUS_BYTES_MAX),
+                     PRESENCE_WORD_ONLINE);
+}
+
+static void a_name_that_cannot_be_a_device_is_not_remembered(void **state)
+{
+    assert_false(presence_heard(*state, "Not A Device"));
+    assert_int_equal(presence_online_count(*state), 0);
+}
+
+static void hearing_from_a_device_is_told_once(void **state)
+{
+    assert_true(presence_heard(*state, "printer"));
+    assert_false(presence_heard(*state, "printer"));
+    presence_gone(*state, "printer");
+    assert_true(presence_heard(*state, "printer"));
+}
+
+static void after_a_lost_link_those_online_are_asked_again_each_once(void **state)
+{
+    presence_heard(*state, "a");
+    presence_heard(*state, "b");
+    presence_gone(*state, "c");
+    presence_doubt_all(*state);
+    assert_int_equal(presence_get(*state, "a"), PRESENCE_UNKNOWN);
+    assert_int_equal(presence_get(*state, "c"), PRESENCE_OFFLINE);
+    assert_int_equal(presence_online_count(*state), 0);
+    bool asked_a = false, asked_b = false;
+    for (const char *id; (id = presence_next_to_ask(*state));) {
+        asked_a |= strcmp(id, "a") == 0;
+        asked_b |= strcmp(id, "b") == 0;
+        assert_string_not_equal(id, "c");
+    }
+    assert_true(asked_a && asked_b);
+    assert_null(presence_next_to_ask(*state));
+}
+
+static void who_speaks_up_or_is_forgotten_need_not_be_asked(void **state)
+{
+    presence_ask(*state, "a");
+    presence_ask(*state, "b");
+    presence_ask(*state, "c");
+    presence_ask(*state, "c");
+    presence_heard(*state, "a");
+    presence_forget(*state, "b");
+    assert_string_equal(presence_next_to_ask(*state), "c");
+    assert_null(presence_next_to_ask(*state));
+}
+
+static void a_forgotten_device_is_unknown_and_not_counted(void **state)
+{
+    presence_heard(*state, "a");
+    presence_forget(*state, "a");
+    presence_forget(*state, "never-there");
+    assert_int_equal(presence_get(*state, "a"), PRESENCE_UNKNOWN);
+    assert_int_equal(presence_online_count(*state), 0);
+}
+
+static void announced_service_hosts_are_kept_per_service(void **state)
+{
+    const char *scheme = NULL, *authority = NULL;
+    say(*state, "printer",
+        "{\"state\":\"online\",\"services\":[\"web\",\"admin\",\"ssh\"],"
+        "\"service_hosts\":{\"web\":\"127.0.0.1:8631\",\"admin\":\"https://localhost:8443\"}}");
+    assert_true(presence_service_host(*state, "printer", "web", &scheme, &authority));
+    assert_string_equal(scheme, "http");
+    assert_string_equal(authority, "127.0.0.1:8631");
+    assert_true(presence_service_host(*state, "printer", "admin", &scheme, &authority));
+    assert_string_equal(scheme, "https");
+    assert_string_equal(authority, "localhost:8443");
+    assert_false(presence_service_host(*state, "printer", "ssh", &scheme, &authority));
+    say(*state, "printer", "{\"state\":\"online\",\"services\":[\"web\"]}");
+    assert_false(presence_service_host(*state, "printer", "web", &scheme, &authority));
+}
+
+static void a_service_host_that_could_break_a_head_is_ignored(void **state)
+{
+    const char *scheme, *authority;
+    say(*state, "printer",
+        "{\"state\":\"online\",\"services\":[\"a\",\"b\",\"c\",\"d\"],\"service_hosts\":"
+        "{\"a\":\"x\\r\\nEvil: 1\",\"b\":\"x y\",\"c\":\"user@host\",\"d\":\"\"}}");
+    for (const char *service = "abcd"; *service; service++) {
+        const char name[] = {*service, '\0'};
+        assert_false(presence_service_host(*state, "printer", name, &scheme, &authority));
+    }
+}
+
+static void more_services_than_the_limit_are_cut_not_kept(void **state)
+{
+    char json[4096], name[8];
+    const char *scheme, *authority;
+    size_t n = (size_t)snprintf(json, sizeof(json), "{\"state\":\"online\",\"services\":[");
+    for (unsigned i = 0; i <= PRESENCE_SERVICES_COUNT_MAX; i++)
+        n += (size_t)snprintf(json + n, sizeof(json) - n, "%s\"s%u\"", i ? "," : "", i);
+    n += (size_t)snprintf(json + n, sizeof(json) - n, "],\"service_hosts\":{");
+    for (unsigned i = 0; i <= PRESENCE_SERVICES_COUNT_MAX; i++)
+        n += (size_t)snprintf(json + n, sizeof(json) - n, "%s\"s%u\":\"h\"", i ? "," : "", i);
+    snprintf(json + n, sizeof(json) - n, "}}");
+    assert_int_equal(say(*state, "printer", json), PRESENCE_WORD_ONLINE);
+    snprintf(name, sizeof(name), "s%u", PRESENCE_SERVICES_COUNT_MAX - 1);
+    assert_true(presence_service_host(*state, "printer", name, &scheme, &authority));
+    snprintf(name, sizeof(name), "s%u", PRESENCE_SERVICES_COUNT_MAX);
+    assert_false(presence_service_host(*state, "printer", name, &scheme, &authority));
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, make_table, free_table)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(a_device_nobody_heard_of_is_unknown),
+        T(status_online_and_offline_are_taken_as_they_come),
+        T(a_bad_status_changes_nothing),
+        T(a_status_over_its_limit_is_dropped),
+        T(a_name_that_cannot_be_a_device_is_not_remembered),
+        T(hearing_from_a_device_is_told_once),
+        T(after_a_lost_link_those_online_are_asked_again_each_once),
+        T(who_speaks_up_or_is_forgotten_need_not_be_asked),
+        T(a_forgotten_device_is_unknown_and_not_counted),
+        T(announced_service_hosts_are_kept_per_service),
+        T(a_service_host_that_could_break_a_head_is_ignored),
+        T(more_services_than_the_limit_are_cut_not_kept),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
