@@ -1,6 +1,6 @@
-/* runtime/mqtt_tuning.h - private to mqtt.c: what our build-time copy of Paho does differently, socket by socket
- * (mqtt_tuning.c, cmake/Paho.cmake). Without that copy (SHUTPORT_PAHO_TUNED not defined) a line stays blank: no
- * socket option, no interface, names resolved by Paho under its global lock. */
+/* runtime/mqtt_tuning.h - private to mqtt*.c: what our build-time copy of Paho does differently, socket by socket
+ * (cmake/Paho.cmake). Without that copy (SHUTPORT_PAHO_TUNED not defined) a line stays blank: no socket option, no
+ * interface, names resolved by Paho under its global lock. */
 #ifndef RUNTIME_MQTT_TUNING_H
 #define RUNTIME_MQTT_TUNING_H
 
@@ -27,7 +27,8 @@ enum rt_err rt_mqtt_tuning_dial(const char *host, const struct sockaddr_storage 
                                 struct rt_mqtt_line *line);
 /* Before `line` goes: the dial above, if it was never used, and all that still points at it. */
 void rt_mqtt_tuning_forget(struct rt_mqtt_line *line);
-
+/* The TLS handshake on that socket is done (any thread). */
+void rt_mqtt_tuning_shaken(int fd);
 #else
 #define RT_MQTT_TUNED 0
 static inline enum rt_err rt_mqtt_tuning_dial(const char *host,
