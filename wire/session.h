@@ -45,8 +45,11 @@ enum wire_code {
     WIRE_CODE_GRACE_OVER,        /* local: the link stayed away too long */
     WIRE_CODE_REVOKED,           /* local: the device was deregistered */
     WIRE_CODE_STOPPING,          /* this end is shutting down */
-    WIRE_CODE_NO_MEMORY
+    WIRE_CODE_NO_MEMORY,
+    WIRE_CODE_NO_ANSWER, /* local: nobody answered the greeting */
+    WIRE_CODE_VERSION    /* the peer speaks no version that this end speaks */
 };
+#define WIRE_CODE_COUNT ((unsigned)WIRE_CODE_VERSION + 1u)
 
 const char *wire_code_text(enum wire_code code);
 
@@ -63,7 +66,8 @@ struct wire_open {
 /* Called from inside wire_session_feed/_tick/_link_*; they may call any wire_stream_* function, but must
  * not call feed, tick, next or free of the same session. Unused ones may be NULL. */
 struct wire_session_events {
-    /* There is something to send: call wire_session_next before the loop turn ends. */
+    /* There is something to send: call wire_session_next before the loop turn ends. Also called from inside
+     * wire_session_open, _greet, _ping, _pong, _end and the wire_stream_* functions that give work. */
     void (*output)(void *user);
     /* The handshake is complete; also after a new incarnation of the peer. */
     void (*up)(void *user);
@@ -86,10 +90,12 @@ struct wire_session_events {
     void (*pong)(void *user, uint64_t id, enum wire_code code);
 };
 
-/* A budget of send-buffer bytes shared by many sessions (design.md §2.8). One per process; in place. */
+/* A budget of send-buffer bytes shared by many sessions. One per process; in place: set limit_bytes, zero the rest.
+ * No stream takes more than a quarter while others have data, and one chunk is kept for each stream without data. */
 struct wire_budget {
     size_t limit_bytes;
     size_t used_bytes;
+    size_t empty_count; /* streams that hold nothing at the moment */
 };
 
 struct wire_session_options {
