@@ -22,9 +22,8 @@ def from_tap(source, target):
     suite = tree.Element("testsuite")
     with open(source, encoding="utf-8") as lines:
         for line in lines:
-            found = re.match(r"\s*(not )?ok \d+ - (.*)", line)
-            # Files are tests of their own to node; only what is inside them counts.
-            if found and line.startswith("    "):
+            found = re.match(r"(not )?ok \d+ - (.*)", line)
+            if found:
                 case = tree.SubElement(suite, "testcase", name=found.group(2))
                 if found.group(1):
                     tree.SubElement(case, "failure")
