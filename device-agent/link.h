@@ -1,0 +1,50 @@
+/* device-agent/link.h - the constant connection to one server (R7-R10): registered, not disconnected by the operator,
+ * connected; and the peers that speak over it.
+ *
+ *   OFF --registered and wanted--> TRYING --CONNACK, SUBACK--> UP --loss--> TRYING
+ *    ^                               | refused, or taken over by another client
+ *    |                               v
+ *    +--- CLOSING <--- not wanted   RESTING (30 s .. 5 min, or the operator's connect) --> TRYING
+ *
+ * A refusal never deletes the registration (R23). Nothing is retained at the broker. */
+#ifndef AGENT_LINK_H
+#define AGENT_LINK_H
+
+#include <stdbool.h>
+
+#include "device-agent/settings.h"
+#include "runtime/error.h"
+
+struct uv_loop_s;
+struct wire_budget;
+struct json;
+struct link;
+
+/* Borrowed for the link's life. */
+struct link_options {
+    struct uv_loop_s *loop;
+    struct settings *settings;
+    const struct server_settings *server;
+    struct wire_budget *budget;
+    void (*stopped)(void *user); /* after link_stop: it may be freed */
+    void *user;
+};
+
+/* Reads what is stored and begins to connect if it should. */
+enum rt_err link_new(const struct link_options *options, struct link **ret_link);
+/* Offline in order; `stopped` follows (at once, from inside this call, when it was off). */
+void link_stop(struct link *link);
+void link_free(struct link *link); /* stopped, or the process ends */
+
+const char *link_name(const struct link *link);
+/* The operator's word, kept over power cycles (R9). RT_E_IO: it could not be stored (errno) and nothing changed;
+ * connect also RT_E_NOT_FOUND: not registered. */
+enum rt_err link_connect(struct link *link);
+enum rt_err link_disconnect(struct link *link);
+/* A registration was stored: read it, and connect with it. RT_E_NOT_FOUND, RT_E_VALUE, RT_E_TRUST, RT_E_IO. */
+enum rt_err link_reload(struct link *link);
+
+/* Add what is known to a JSON object: docs/device.md lists the keys. */
+void link_describe(const struct link *link, struct json *out);
+
+#endif

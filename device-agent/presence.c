@@ -1,0 +1,47 @@
+/* device-agent/presence.c - see presence.h. */
+#include "device-agent/presence.h"
+
+#include "device-agent/addresses.h"
+#include "runtime/json.h"
+
+#define AUTHORITY_MAX 320u
+
+char *presence_online(const struct service_table *services)
+{
+    struct addresses addresses;
+    char authority[AUTHORITY_MAX];
+    struct json *root = json_new_object();
+    addresses_read(&addresses);
+    json_add_text(root, "state", "online");
+    json_add_text(root, "version", SHUTPORT_VERSION);
+    struct json *names = json_add_array(root, "services");
+    for (size_t i = 0; i < services->count; i++)
+        json_append_text(names, services->items[i].name);
+    struct json *hosts = json_add_object(root, "service_hosts");
+    struct json *schemes = json_add_object(root, "service_schemes");
+    for (size_t i = 0; i < services->count; i++) {
+        const struct service *s = &services->items[i];
+        service_url_authority(&s->url, s->tls_name, authority, sizeof(authority));
+        json_add_text(hosts, s->name, authority);
+        json_add_text(schemes, s->name, service_scheme_text(s->url.scheme));
+    }
+    struct json *ips = json_add_array(root, "addresses");
+    for (size_t i = 0; i < addresses.ip_count; i++)
+        json_append_text(ips, addresses.ip[i]);
+    char *text = json_print(root);
+    json_free(root);
+    return text;
+}
+
+const char *presence_offline(enum presence_farewell why)
+{
+    switch (why) {
+    case PRESENCE_DISCONNECTED:
+        return "{\"state\":\"offline\",\"why\":\"disconnected\"}";
+    case PRESENCE_STOPPING:
+        return "{\"state\":\"offline\",\"why\":\"stopping\"}";
+    case PRESENCE_FAREWELL_NONE:
+        break;
+    }
+    return PRESENCE_WILL;
+}

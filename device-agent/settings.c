@@ -1,0 +1,264 @@
+/* device-agent/settings.c - see settings.h. */
+#include "device-agent/settings.h"
+
+#include <ctype.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "device-agent/paths.h"
+#include "runtime/config.h"
+#include "wire/limits.h"
+
+#define MIB (1024 * 1024)
+#define URL_MAX 512u
+
+static const struct config_key server_keys[] = {
+    {.name = "url", .type = CONFIG_TEXT, .help = "where to register, https://HOST[:PORT]"},
+    {.name = "ca_file",
+     .type = CONFIG_TEXT,
+     .fallback = "",
+     .help = "CA certificates (PEM) that vouch for the server; empty: the system's"},
+    {.name = "user",
+     .type = CONFIG_TEXT,
+     .fallback = "",
+     .help = "who registers this device; empty: asked for"},
+    {.name = "proxy",
+     .type = CONFIG_TEXT,
+     .fallback = "",
+     .help = "HTTP proxy for the registration; empty: none, whatever the environment says"},
+    {.name = NULL},
+};
+
+static const struct config_key service_keys[] = {
+    {.name = "url",
+     .type = CONFIG_TEXT,
+     .help = "http://, https://, tcp:// or tls:// and an address of this device itself"},
+    {.name = "tls_pin",
+     .type = CONFIG_TEXT,
+     .fallback = "",
+     .help = "SHA-256 of the service's public key: sha256//BASE64 or 64 hexadecimal digits"},
+    {.name = "tls_ca_file",
+     .type = CONFIG_TEXT,
+     .fallback = "",
+     .help = "instead of tls_pin: CA certificates (PEM) that vouch for the service"},
+    {.name = "tls_name",
+     .type = CONFIG_TEXT,
+     .fallback = "",
+     .help = "with tls_ca_file: the name in the service's certificate"},
+    {.name = "reset_on_abort",
+     .type = CONFIG_BOOL,
+     .fallback = "true",
+     .help = "a connection that the service breaks off is an error, not the end of the answer"},
+    {.name = "connect_timeout_ms",
+     .type = CONFIG_INTEGER,
+     .fallback = "5000",
+     .min = 100,
+     .max = 60000,
+     .help = "how long the service may take to accept a connection"},
+    {.name = "connections_max",
+     .type = CONFIG_INTEGER,
+     .fallback = "512",
+     .min = 1,
+     .max = SERVICE_CONNECTIONS_MAX,
+     .help = "connections to the service at one time"},
+    {.name = NULL},
+};
+
+static const struct config_key agent_keys[] = {
+    {.name = "state_dir",
+     .type = CONFIG_TEXT,
+     .fallback = "/var/lib/shutport",
+     .help = "where the registration is kept"},
+    {.name = "log_level",
+     .type = CONFIG_TEXT,
+     .fallback = "info",
+     .help = "error, warn, info or debug"},
+    {.name = "name",
+     .type = CONFIG_TEXT,
+     .fallback = "",
+     .help = "the device's name, from which the server makes its id; empty: the host name"},
+    {.name = "display_name", .type = CONFIG_TEXT, .fallback = "", .help = "the name people see"},
+    {.name = "serial_number", .type = CONFIG_TEXT, .fallback = "", .help = "for the registry"},
+    {.name = "model", .type = CONFIG_TEXT, .fallback = "", .help = "for the registry"},
+    {.name = "place", .type = CONFIG_TEXT, .fallback = "", .help = "for the registry"},
+    {.name = "domain_name", .type = CONFIG_TEXT, .fallback = "", .help = "for the registry"},
+    {.name = "window_bytes",
+     .type = CONFIG_INTEGER,
+     .fallback = "1048576",
+     .min = WIRE_WINDOW_BYTES_MIN,
+     .max = WIRE_WINDOW_BYTES_MAX,
+     .help = "what may be under way towards the device on one stream"},
+    {.name = "send_budget_bytes",
+     .type = CONFIG_INTEGER,
+     .fallback = "4194304",
+     .min = 65536,
+     .max = (int64_t)1024 * MIB,
+     .help = "what may wait to be acknowledged, over all streams"},
+    {.name = "streams_max",
+     .type = CONFIG_INTEGER,
+     .fallback = "1024",
+     .min = 1,
+     .max = WIRE_STREAMS_COUNT_MAX,
+     .help = "streams of one bridge at one time"},
+    {.name = "server", .type = CONFIG_SECTION, .keys = server_keys, .help = "one for each server"},
+    {.name = "service",
+     .type = CONFIG_SECTION,
+     .keys = service_keys,
+     .help = "what the servers may reach on this device; \"web\" is the default service"},
+    {.name = NULL},
+};
+
+static const char *text_or_null(const struct config *config, const char *key)
+{
+    const char *text = config_text(config, key);
+    return text && text[0] != '\0' ? text : NULL;
+}
+
+static bool check_texts(const struct config *config, FILE *errors)
+{
+    static const char *const keys[] = {"name",  "display_name", "serial_number",
+                                       "model", "place",        "domain_name"};
+    bool is_good = true;
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+        if (strlen(config_text(config, keys[i])) > SETTINGS_TEXT_MAX) {
+            fprintf(errors, "%s: longer than %u bytes\n", keys[i], SETTINGS_TEXT_MAX);
+            is_good = false;
+        }
+    }
+    return is_good;
+}
+
+static bool url_is_good(const char *url)
+{
+    static const char scheme[] = "https://";
+    size_t len = strlen(url);
+    if (strncmp(url, scheme, sizeof(scheme) - 1) != 0 || len > URL_MAX)
+        return false;
+    char first = url[sizeof(scheme) - 1];
+    if (!isalnum((unsigned char)first) && first != '[')
+        return false;
+    for (size_t i = 0; i < len; i++) {
+        if (url[i] <= ' ' || url[i] > '~' || strchr("@?#\\\"<>", url[i]))
+            return false;
+    }
+    return strchr(url + sizeof(scheme) - 1, '/') == NULL;
+}
+
+static bool load_server(const struct config *section, FILE *errors, struct server_settings *s)
+{
+    s->name = config_section_title(section);
+    s->url = config_text(section, "url");
+    s->ca_file = text_or_null(section, "ca_file");
+    s->user = text_or_null(section, "user");
+    s->proxy = text_or_null(section, "proxy");
+    if (!paths_server_is_valid(s->name)) {
+        fprintf(errors,
+                "server \"%s\": a server's name is made of a-z, 0-9 and single -, at most %u "
+                "characters, and is neither \"lock\" nor \"control\"\n",
+                s->name, PATHS_NAME_MAX);
+        return false;
+    }
+    if (!url_is_good(s->url)) {
+        fprintf(errors, "server \"%s\": url \"%s\" is not https://HOST[:PORT]\n", s->name, s->url);
+        return false;
+    }
+    return true;
+}
+
+static bool load_servers(const struct config *config, FILE *errors, struct settings *s)
+{
+    size_t count = config_section_count(config, "server");
+    bool is_good = true;
+    if (count > SETTINGS_SERVERS_MAX) {
+        fprintf(errors, "more than %u servers\n", SETTINGS_SERVERS_MAX);
+        return false;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (!load_server(config_section_at(config, "server", i), errors, &s->servers[i]))
+            is_good = false;
+    }
+    s->server_count = count;
+    return is_good;
+}
+
+static bool load_values(const struct config *config, FILE *errors, struct settings *s)
+{
+    bool is_good = check_texts(config, errors);
+    s->state_dir = config_text(config, "state_dir");
+    s->name = text_or_null(config, "name");
+    s->display_name = text_or_null(config, "display_name");
+    s->serial_number = text_or_null(config, "serial_number");
+    s->model = text_or_null(config, "model");
+    s->place = text_or_null(config, "place");
+    s->domain_name = text_or_null(config, "domain_name");
+    s->window_bytes = (size_t)config_integer(config, "window_bytes");
+    s->send_budget_bytes = (size_t)config_integer(config, "send_budget_bytes");
+    s->streams_max = (size_t)config_integer(config, "streams_max");
+    if (!s->name && gethostname(s->host_name, sizeof(s->host_name) - 1) == 0)
+        s->name = s->host_name;
+    if (!s->name || s->name[0] == '\0') {
+        fprintf(errors, "name: this machine has no host name, so give one\n");
+        is_good = false;
+    }
+    if (s->state_dir[0] == '\0') {
+        fprintf(errors, "state_dir: must not be empty\n");
+        is_good = false;
+    }
+    if (!log_level_parse(config_text(config, "log_level"), &s->log_level)) {
+        fprintf(errors, "log_level: \"%s\" is not error, warn, info or debug\n",
+                config_text(config, "log_level"));
+        is_good = false;
+    }
+    return is_good;
+}
+
+enum rt_err settings_load(const struct settings_source *source, FILE *errors,
+                          struct settings **ret_settings)
+{
+    bool is_good;
+    struct settings *s = calloc(1, sizeof(*s));
+    if (!s)
+        return RT_E_NO_MEMORY;
+    enum rt_err err = config_load(source->path, agent_keys, SETTINGS_ENV_PREFIX, source->overrides,
+                                  source->override_count, errors, &s->config);
+    if (err)
+        goto out;
+    is_good = load_values(s->config, errors, s);
+    is_good = load_servers(s->config, errors, s) && is_good;
+    err = service_table_load(s->config, errors, &s->services);
+    if (!err && !is_good)
+        err = RT_E_VALUE;
+    if (err)
+        goto out;
+    *ret_settings = s;
+    s = NULL;
+out:
+    settings_free(s);
+    return err;
+}
+
+void settings_free(struct settings *settings)
+{
+    if (!settings)
+        return;
+    service_table_done(&settings->services);
+    config_free(settings->config);
+    free(settings);
+}
+
+const struct server_settings *settings_find_server(const struct settings *settings,
+                                                   const char *name)
+{
+    for (size_t i = 0; i < settings->server_count; i++) {
+        if (!name || strcmp(settings->servers[i].name, name) == 0)
+            return &settings->servers[i];
+    }
+    return NULL;
+}
+
+void settings_print_sample(FILE *out)
+{
+    config_sample(agent_keys, out);
+}

@@ -1,0 +1,58 @@
+/* device-agent/settings.h - agent.conf: which keys there are, and their values once checked. */
+#ifndef AGENT_SETTINGS_H
+#define AGENT_SETTINGS_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "device-agent/service.h"
+#include "runtime/error.h"
+#include "runtime/log.h"
+
+#define SETTINGS_FILE_DEFAULT "/etc/shutport/agent.conf"
+#define SETTINGS_ENV_PREFIX "SHUTPORT_AGENT"
+#define SETTINGS_SERVERS_MAX 8u
+#define SETTINGS_TEXT_MAX 255u /* of each identification text */
+
+struct config;
+
+struct server_settings {
+    const char *name;    /* the section's title; a directory under state_dir */
+    const char *url;     /* "https://..." without a trailing slash */
+    const char *ca_file; /* NULL: the system's store */
+    const char *user;    /* NULL: asked for */
+    const char *proxy;   /* NULL: none, whatever the environment says (S12) */
+};
+
+/* Texts belong to `config`; NULL where the configuration leaves them empty. */
+struct settings {
+    struct config *config;
+    const char *state_dir;
+    enum log_level log_level;
+    const char *name; /* never NULL: the host name when the configuration says nothing */
+    const char *serial_number, *model, *place, *domain_name, *display_name;
+    size_t window_bytes, send_budget_bytes, streams_max;
+    struct server_settings servers[SETTINGS_SERVERS_MAX];
+    size_t server_count;
+    struct service_table services;
+    char host_name[SETTINGS_TEXT_MAX + 1];
+};
+
+/* What shutport-agent and shutport-agent-register take alike on their command line. */
+struct settings_source {
+    const char *path;
+    const char *const *overrides; /* "key=value" */
+    size_t override_count;
+};
+
+/* Every fault goes to `errors`. RT_E_VALUE, RT_E_NOT_FOUND, RT_E_IO, RT_E_NO_MEMORY. */
+enum rt_err settings_load(const struct settings_source *source, FILE *errors,
+                          struct settings **ret_settings);
+void settings_free(struct settings *settings); /* NULL is fine */
+/* NULL: no such section. `name` NULL: the only one, or the first. */
+const struct server_settings *settings_find_server(const struct settings *settings,
+                                                   const char *name);
+void settings_print_sample(FILE *out);
+
+#endif
