@@ -21,7 +21,7 @@
 
 struct scan {
     const char *at, *end;
-    unsigned value_count;
+    size_t value_count, value_count_max;
 };
 
 static bool scan_char(struct scan *s, char c)
@@ -185,7 +185,7 @@ static bool scan_key(struct scan *s)
 static bool scan_value_start(struct scan *s, struct nest *n)
 {
     for (;;) {
-        if (s->value_count++ == JSON_VALUES_MAX)
+        if (s->value_count++ == s->value_count_max)
             return false;
         scan_space(s);
         bool is_object = s->at < s->end && *s->at == '{';
@@ -204,9 +204,9 @@ static bool scan_value_start(struct scan *s, struct nest *n)
     }
 }
 
-static bool scan_document(const char *text, size_t len)
+static bool scan_document(const char *text, size_t len, size_t value_count_max)
 {
-    struct scan s = {.at = text, .end = text + len};
+    struct scan s = {.at = text, .end = text + len, .value_count_max = value_count_max};
     struct nest n = {0};
     for (;;) {
         if (!scan_value_start(&s, &n))
@@ -291,9 +291,10 @@ static const cJSON *as_item(const struct json *value)
     return (const cJSON *)value;
 }
 
-enum rt_err json_parse(const char *text, size_t len, struct json **ret_root)
+static enum rt_err parse(const char *text, size_t len, size_t value_count_max,
+                         struct json **ret_root)
 {
-    if (len > JSON_BYTES_MAX || !scan_document(text, len))
+    if (!scan_document(text, len, value_count_max))
         return RT_E_VALUE;
     cJSON *root = cJSON_ParseWithLength(text, len);
     if (!root)
@@ -304,6 +305,16 @@ enum rt_err json_parse(const char *text, size_t len, struct json **ret_root)
     }
     *ret_root = (struct json *)root;
     return RT_OK;
+}
+
+enum rt_err json_parse(const char *text, size_t len, struct json **ret_root)
+{
+    return len <= JSON_BYTES_MAX ? parse(text, len, JSON_VALUES_MAX, ret_root) : RT_E_VALUE;
+}
+
+enum rt_err json_parse_long(const char *text, size_t len, struct json **ret_root)
+{
+    return parse(text, len, len, ret_root);
 }
 
 void json_free(struct json *root)
@@ -350,6 +361,11 @@ bool json_bool(const struct json *object, const char *key, bool *ret_value)
 size_t json_count(const struct json *array)
 {
     return cJSON_IsArray(as_item(array)) ? (size_t)cJSON_GetArraySize(as_item(array)) : 0;
+}
+
+const struct json *json_next(const struct json *value)
+{
+    return value ? (const struct json *)as_item(value)->next : NULL;
 }
 
 const struct json *json_at(const struct json *array, size_t i)

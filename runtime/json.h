@@ -16,6 +16,9 @@
 struct json; /* a value; children are borrowed from the root */
 
 enum rt_err json_parse(const char *text, size_t len, struct json **ret_root);
+/* The same checks, but any length and any number of values: for programs that read long lists of their own server, and
+ * bound what they read before. */
+enum rt_err json_parse_long(const char *text, size_t len, struct json **ret_root);
 void json_free(struct json *root);
 const struct json *json_get(const struct json *object,
                             const char *key); /* NULL when absent or not an object */
@@ -26,6 +29,8 @@ bool json_bool(const struct json *object, const char *key, bool *ret_value);
 /* Both walk the array from its start; what a peer sent is counted, and refused when it is long, before a walk. */
 size_t json_count(const struct json *array);
 const struct json *json_at(const struct json *array, size_t i);
+/* The one behind `value` in its array, NULL at the end: for walking long ones. */
+const struct json *json_next(const struct json *value);
 /* An object's members in their order, for objects whose keys the sender chooses; NULL past the end. */
 const struct json *json_member(const struct json *object, size_t i, const char **ret_key);
 const char *

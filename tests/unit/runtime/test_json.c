@@ -151,6 +151,31 @@ static void the_number_of_values_is_bounded(void **state)
     free(text);
 }
 
+static void a_long_list_is_taken_where_asked_for_and_checked_as_strictly(void **state)
+{
+    (void)state;
+    const size_t count = JSON_VALUES_MAX + 10;
+    char *text = malloc(2 * count + 2);
+    assert_non_null(text);
+    size_t len = 0;
+    text[len++] = '[';
+    for (size_t i = 0; i < count; i++) {
+        text[len++] = '7';
+        text[len++] = i + 1 < count ? ',' : ']';
+    }
+    struct json *root = NULL;
+    assert_int_equal(json_parse(text, len, &root), RT_E_VALUE);
+    assert_int_equal(json_parse_long(text, len - 1, &root), RT_E_VALUE);
+    assert_int_equal(json_parse_long(text, len, &root), RT_OK);
+    size_t walked = 0;
+    for (const struct json *v = json_at(root, 0); v; v = json_next(v))
+        walked++;
+    assert_int_equal(walked, count);
+    assert_null(json_next(NULL));
+    json_free(root);
+    free(text);
+}
+
 static void getters_refuse_the_wrong_type(void **state)
 {
     (void)state;
@@ -239,6 +264,7 @@ int main(void)
         cmocka_unit_test(depth_is_bounded),
         cmocka_unit_test(size_is_bounded),
         cmocka_unit_test(the_number_of_values_is_bounded),
+        cmocka_unit_test(a_long_list_is_taken_where_asked_for_and_checked_as_strictly),
         cmocka_unit_test(getters_refuse_the_wrong_type),
         cmocka_unit_test(what_is_built_prints_and_parses_back),
         cmocka_unit_test(text_that_is_not_utf8_is_built_with_replacement_characters),
