@@ -83,6 +83,7 @@ struct rt_mqtt {
     uint16_t keepalive_s;
     uint32_t refused_retry_ms, eager_ms;
     int send_buffer_bytes;
+    bool asks_to_retain;
     const struct rt_mqtt_events *events;
     void *user;
     struct rt_mailbox *mailbox;
@@ -652,6 +653,7 @@ enum rt_err rt_mqtt_new(struct uv_loop_s *loop, const struct rt_mqtt_options *op
     m->refused_retry_ms = options->refused_retry_ms;
     m->eager_ms = options->eager_ms;
     m->send_buffer_bytes = options->send_buffer_bytes;
+    m->asks_to_retain = options->asks_to_retain;
     backoff_init(&m->backoff, options->backoff_min_ms ? options->backoff_min_ms : BACKOFF_MIN_MS,
                  options->backoff_max_ms ? options->backoff_max_ms : BACKOFF_MAX_MS);
     enum rt_err err = copy_options(m, options);
@@ -735,7 +737,7 @@ static enum rt_err send_message(struct attempt *a, const char *topic, const uint
     response.onSuccess5 = on_written;
     response.context = sent;
     *sent = (struct sent){.attempt = a, .end = a->queued + len + 1}; /* an empty one counts too */
-    int rc = MQTTAsync_send(a->handle, topic, (int)len, data, 0, 0, &response);
+    int rc = MQTTAsync_send(a->handle, topic, (int)len, data, 0, a->m->asks_to_retain, &response);
     if (rc == MQTTASYNC_SUCCESS) {
         a->queued += len + 1;
         a->sent_head++;

@@ -55,10 +55,12 @@ struct rt_mqtt_options {
     const char *will_topic;     /* NULL = no will */
     const char *will_payload;
     const char *bind_interface; /* NULL = any; only in the "tuned static" flavour, else refused */
-    int send_buffer_bytes;      /* SO_SNDBUF; 0 = the system's choice. "tuned static" only */
-    uint16_t keepalive_s;       /* 0 = 20 */
-    uint32_t backoff_min_ms;    /* 0 = 250 */
-    uint32_t backoff_max_ms;    /* 0 = 30000 */
+    bool
+        asks_to_retain; /* every publish: for the proof that the broker refuses it (S25), nothing else */
+    int send_buffer_bytes;   /* SO_SNDBUF; 0 = the system's choice. "tuned static" only */
+    uint16_t keepalive_s;    /* 0 = 20 */
+    uint32_t backoff_min_ms; /* 0 = 250 */
+    uint32_t backoff_max_ms; /* 0 = 30000 */
     uint32_t
         refused_retry_ms; /* after LOSS_REFUSED within eager_ms of start: retry each this; 0 = as others */
     uint32_t eager_ms;
