@@ -1,5 +1,5 @@
 /* runtime/config.h - configuration: flags over environment over file over default (ux.md). libconfuse syntax; the
- * only file that includes confuse.h is runtime/config.c. Unknown keys, wrong types and values out of range are
+ * only file that includes confuse.h is runtime/config_file.c. Unknown keys, wrong types and values out of range are
  * refused with file:line and what to do. */
 #ifndef RUNTIME_CONFIG_H
 #define RUNTIME_CONFIG_H
