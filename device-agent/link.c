@@ -22,7 +22,6 @@
 #define FRESH_MS 5000u
 #define REST_MS_FIRST 60000u
 #define REST_MS_MAX 300000u
-#define STEADY_MS 60000u /* a connection this old ends a streak of bad ones */
 #define CA_BYTES_MAX 65536u
 
 static void settle(struct link *link);
@@ -151,7 +150,7 @@ static void on_up(void *user)
     if (link->state != LINK_TRYING)
         return;
     link->state = LINK_UP;
-    link->up_at_ms = rt_now_ms();
+    link->rest_count = 0;
     link->up_at_wall_s = rt_wall_s();
     link->loss = RT_MQTT_LOSS_NONE;
     link->detail[0] = '\0';
@@ -175,9 +174,9 @@ static void note_loss(struct link *link, enum rt_mqtt_loss loss, const char *det
         link->taken_over_count++;
         log_error("link",
                   "ALERT: another client connected with this device's identity and pushed us out; "
-                  "resting before the next try",
-                  log_str("server", link->o.server->name),
-                  log_u64("count", link->taken_over_count));
+                  "waiting before the next try",
+                  log_str("server", link->o.server->name), log_u64("count", link->taken_over_count),
+                  log_u64("retry_ms", retry_ms));
     } else if (is_new && loss == RT_MQTT_LOSS_REFUSED) {
         log_error("link", "not registered: the server refuses this device; trying again slowly",
                   log_str("server", link->o.server->name), log_str("detail", detail));
@@ -198,15 +197,13 @@ static void on_mqtt_down(void *user, enum rt_mqtt_loss loss, const char *detail,
     if (link->state != LINK_UP && link->state != LINK_TRYING)
         return;
     if (link->state == LINK_UP) {
-        if (now_ms - link->up_at_ms >= STEADY_MS)
-            link->rest_count = 0;
         link->out_len = 0; /* lost like what was on its way; RESUME repairs it */
         peers_link_down(&link->peers);
     }
     link->state = LINK_TRYING;
     note_loss(link, loss, detail, retry_ms);
     bool is_eager = link->is_fresh && now_ms - link->opened_at_ms < FRESH_MS;
-    if ((loss == RT_MQTT_LOSS_REFUSED && !is_eager) || loss == RT_MQTT_LOSS_TAKEN_OVER)
+    if (loss == RT_MQTT_LOSS_REFUSED && !is_eager)
         link->must_rest = true;
     ask_turn_end(link);
 }

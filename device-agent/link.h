@@ -2,7 +2,7 @@
  * connected; and the peers that speak over it.
  *
  *   OFF --registered and wanted--> TRYING --CONNACK, SUBACK--> UP --loss--> TRYING
- *    ^                               | refused, or taken over by another client
+ *    ^                               | refused as not registered
  *    |                               v
  *    +--- CLOSING <--- not wanted   RESTING (30 s .. 5 min, or the operator's connect) --> TRYING
  *

@@ -43,7 +43,8 @@ static bool make_room(struct peers *peers)
     return true;
 }
 
-/* A stranger's first message makes a peer; if it was not even a message, the peer goes again. */
+/* A stranger's first message makes a peer; if it was not even a message, the peer goes again. One of another version
+ * stays, to be told so. */
 static void feed_stranger(struct peers *peers, const char *bridge, size_t bridge_len,
                           const uint8_t *message, size_t len, bool is_link_up)
 {
@@ -58,7 +59,8 @@ static void feed_stranger(struct peers *peers, const char *bridge, size_t bridge
     if (is_link_up)
         peer_link_up(peer);
     peers->items[peers->count++] = peer;
-    if (peer_feed(peer, message, len) != WIRE_OK) {
+    enum wire_err err = peer_feed(peer, message, len);
+    if (err && err != WIRE_E_VERSION) {
         peers->garbage_count++;
         remove_at(peers, peers->count - 1);
     }
