@@ -55,7 +55,7 @@ struct rt_conn {
     uint8_t *out; /* gathered writes; while `blocked` they are what TLS must be offered again */
     size_t out_at, out_len;
     size_t discarded_bytes;
-    bool half_close, dialled;
+    bool half_close, dialled, ready_told;
     bool read_on;
     bool buffered;         /* TLS holds bytes that no poll will tell of */
     bool read_wants_write; /* TLS must send before it can read on (key update) */
@@ -263,15 +263,22 @@ void rt_conn_read_enable(struct rt_conn *c, bool on)
 {
     if (c->read_on == on)
         return;
-    c->read_on = on;
-    if (on)
-        wake_ask(c); /* off is lazy: the mask changes when bytes come that nobody wants */
+    c->read_on = on; /* off is lazy: the mask changes when bytes come that nobody wants */
+    if (on && (c->buffered || !(c->mask & UV_READABLE)))
+        wake_ask(c);
 }
 
 /* ---- events, all from here ---- */
 
 static void ready_step(struct rt_conn *c, int happened)
 {
+    if (!c->ready_told) {
+        c->ready_told = true;
+        if (c->events && c->events->ready)
+            c->events->ready(c->user, c);
+        if (c->state != CONN_READY || c->end != RT_CONN_END_NONE)
+            return;
+    }
     if (happened & UV_DISCONNECT) {
         if (!c->half_close && !(c->dialled && c->read_on)) {
             doom(c, RT_CONN_END_PEER_LEFT, "the peer left");
@@ -311,19 +318,16 @@ static void become_ready(struct rt_conn *c)
     c->state = CONN_READY;
     c->buffered = rt_transport_has_pending(&c->transport);
     rt_transport_sni(&c->transport, c->sni, sizeof(c->sni));
-    if (c->events && c->events->ready)
-        c->events->ready(c->user, c);
-    if (c->state == CONN_READY && c->end == RT_CONN_END_NONE)
-        ready_step(c, 0);
 }
 
 static void handshake_step(struct rt_conn *c)
 {
     enum rt_transport_result result = rt_transport_handshake(&c->transport);
     c->handshake_wants = result == RT_TRANSPORT_WANT_WRITE ? UV_WRITABLE : UV_READABLE;
-    if (result == RT_TRANSPORT_OK)
+    if (result == RT_TRANSPORT_OK) {
         become_ready(c);
-    else if (result != RT_TRANSPORT_WANT_READ && result != RT_TRANSPORT_WANT_WRITE)
+        ready_step(c, 0);
+    } else if (result != RT_TRANSPORT_WANT_READ && result != RT_TRANSPORT_WANT_WRITE)
         doom_by_transport(c, result);
 }
 
@@ -589,6 +593,8 @@ enum rt_err rt_conn_accept(struct uv_loop_s *loop, int fd, const struct rt_conn_
     if (getpeername(fd, (struct sockaddr *)&address, &size) == 0)
         peer_note(c, (const struct sockaddr *)&address);
     c->state = CONN_HANDSHAKE;
+    if (!options->tls)
+        become_ready(c); /* the owner may write at once; `ready` comes from the loop all the same */
     wake_ask(c);
     *ret_conn = c;
     return RT_OK;

@@ -22,11 +22,16 @@ typedef void rt_httpd_handler(void *user, void *context, struct rt_httpd_exchang
 
 enum rt_err rt_httpd_new(struct uv_loop_s *loop, rt_httpd_handler *handler, void *user,
                          struct rt_httpd **ret_httpd);
-void rt_httpd_free(struct rt_httpd *h);
+/* Requests that still wait for their answer are void; their exchanges must not be touched afterwards. */
+void rt_httpd_free(struct rt_httpd *h); /* NULL is fine */
 
 /* A new connection into the daemon: returns our end of a socketpair, non-blocking. `context` is borrowed until
  * both ends are closed; it is the trusted side channel (who asks), never a header. */
 enum rt_err rt_httpd_open(struct rt_httpd *h, void *context, int *ret_fd);
+/* Tells when the daemon has let go of a context, for owners that free theirs; called from the loop or rt_httpd_free.
+ * Closing our end is noticed there only when no answer is outstanding. */
+typedef void rt_httpd_context_closed(void *user, void *context);
+void rt_httpd_on_context_closed(struct rt_httpd *h, rt_httpd_context_closed *closed);
 
 const char *rt_httpd_method(const struct rt_httpd_exchange *e);
 const char *rt_httpd_target(const struct rt_httpd_exchange *e); /* raw, with query */
