@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "bridge/auth.h"
+#include "bridge/problem.h"
 #include "bridge/route.h"
 #include "runtime/http_head.h"
 
@@ -25,6 +26,7 @@ struct request {
     struct principal who;
     uint64_t id; /* for logs and X-Request-Id */
     const char *peer_address;
+    const char *sni; /* "" when the client sent none */
 };
 
 /* The responder's side; every callback gets the `user` it registered. Never called from inside a client_* call. */
@@ -77,6 +79,11 @@ void client_answer_abort(struct client *c);
 /* A complete small answer in one call: error pages. Forgets the responder; closes if the body was not read. */
 void client_answer_whole(struct client *c, const struct answer *answer, const void *body,
                          size_t len);
+/* The same with a numbered error, as a page or as problem+json, whichever the client reads; `extra` fields may be
+ * NULL. `detail` and `retry_after_s` as for problem_body. */
+void client_answer_problem(struct client *c, enum problem problem, const char *detail,
+                           unsigned retry_after_s, const struct http_field *extra,
+                           size_t extra_count);
 /* Send the 101 head and become a byte pipe: client_body_* and client_answer_body are then raw; at_end = FIN seen. */
 void client_answer_upgrade(struct client *c, const struct answer *answer);
 /* In a tunnel: no more bytes towards the client. */
