@@ -78,30 +78,6 @@ static void drop_channel(struct exchange *x, enum wire_code code)
 
 /* --- problems --- */
 
-void exchange_refuse(const struct request *request, enum problem problem, const char *detail,
-                     unsigned retry_after_s)
-{
-    bool html = problem_wants_html(request->head);
-    char retry[16];
-    char *body = NULL;
-    size_t len = 0;
-    int retry_len = snprintf(retry, sizeof(retry), "%u", retry_after_s);
-    const char *type = problem_content_type(html);
-    const struct http_field fields[] = {
-        {{"Content-Type", 12}, {type, strlen(type)}},
-        {{"Cache-Control", 13}, {"no-store", 8}},
-        {{"Retry-After", 11}, {retry, (size_t)retry_len}},
-    };
-    const struct answer answer = {.status = problem_status(problem),
-                                  .fields = fields,
-                                  .field_count = retry_after_s ? 3 : 2,
-                                  .framing = ANSWER_LENGTH};
-    if (!problem_body(problem, html, detail, retry_after_s, &body, &len))
-        len = 0; /* the status and the fields must do */
-    client_answer_whole(request->client, &answer, body, len);
-    free(body);
-}
-
 static unsigned retry_after_s(enum problem problem)
 {
     if (problem == PROBLEM_OFFLINE)
@@ -132,7 +108,7 @@ void exchange_refuse_offline(struct relay_env *env, const struct request *reques
     char seen[64];
     last_seen_text(env, request->route.device, seen, sizeof(seen));
     count_problem(&env->counters, PROBLEM_OFFLINE);
-    exchange_refuse(request, PROBLEM_OFFLINE, seen, RELAY_RETRY_OFFLINE_S);
+    client_answer_problem(request->client, PROBLEM_OFFLINE, seen, RELAY_RETRY_OFFLINE_S, NULL, 0);
 }
 
 void exchange_fail(struct exchange *x, enum problem problem, const char *detail)
@@ -151,7 +127,7 @@ void exchange_fail(struct exchange *x, enum problem problem, const char *detail)
     }
     const struct request *request = x->request;
     if (can_tell)
-        exchange_refuse(request, problem, detail, retry_after_s(problem));
+        client_answer_problem(request->client, problem, detail, retry_after_s(problem), NULL, 0);
     else
         client_answer_abort(request->client);
     release(x);
@@ -305,7 +281,7 @@ void exchange_begin(struct device_peer *peer, struct request *request)
     struct relay_env *env = device_peer_env(peer);
     struct exchange *x = pool_get(env);
     if (!x) {
-        exchange_refuse(request, PROBLEM_BUSY, NULL, RELAY_RETRY_BUSY_S);
+        client_answer_problem(request->client, PROBLEM_BUSY, NULL, RELAY_RETRY_BUSY_S, NULL, 0);
         return;
     }
     x->peer = peer;

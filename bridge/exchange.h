@@ -34,9 +34,6 @@ struct exchange;
 
 /* Answer `request` through this peer. Always answers, at once or later. */
 void exchange_begin(struct device_peer *peer, struct request *request);
-/* Answer with a problem, in the form the client likes; the request is over. */
-void exchange_refuse(const struct request *request, enum problem problem, const char *detail,
-                     unsigned retry_after_s);
 /* The device is known to be away: with the time it was last seen. */
 void exchange_refuse_offline(struct relay_env *env, const struct request *request);
 /* Free the kept ones. */

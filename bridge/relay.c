@@ -442,13 +442,14 @@ void relay_begin(struct relay *r, struct request *request)
     counters->requests++;
     if (!r->env.link_is_up && r->env.now_ms() - r->env.link_changed_ms > RELAY_LINK_PATIENCE_MS) {
         counters->failed++;
-        exchange_refuse(request, PROBLEM_BROKER_DOWN, NULL, RELAY_RETRY_BROKER_S);
+        client_answer_problem(request->client, PROBLEM_BROKER_DOWN, NULL, RELAY_RETRY_BROKER_S,
+                              NULL, 0);
         return;
     }
     struct member *m = r->is_stopping ? NULL : get_member(r, device);
     if (!m) {
         counters->failed++;
-        exchange_refuse(request, PROBLEM_BUSY, NULL, RELAY_RETRY_BUSY_S);
+        client_answer_problem(request->client, PROBLEM_BUSY, NULL, RELAY_RETRY_BUSY_S, NULL, 0);
     } else if (presence_get(r->env.presence, device) == PRESENCE_OFFLINE) {
         device_peer_greet(m->peer); /* should it be back, the next try finds it */
         exchange_refuse_offline(&r->env, request);
