@@ -215,8 +215,6 @@ static bool put_streams(struct wire_session *s, struct wire_writer *w, uint64_t 
 
 static void put_ordinary(struct wire_session *s, struct wire_writer *w, uint64_t number)
 {
-    put_notes(s, w);
-    put_acks(s, w, number);
     wire_pings_put(s, w);
     wire_outbox_put(s, w);
     if (put_streams(s, w, number) && s->timed_number == 0) {
@@ -250,6 +248,10 @@ static size_t build_message(struct wire_session *s, struct wire_writer *w)
     wire_header_put(w, &h);
     if (s->return_due || (!s->is_confirmed && s->return_nonce != 0))
         wire_greeting_put_return(s, w);
+    if (all) { /* before RESUME, so that it does not seem to forget what is only being refused */
+        put_notes(s, w);
+        put_acks(s, w, number);
+    }
     if (s->probe_due)
         wire_repair_put_probe(s, w);
     if (wire_repair_resume_is_due(s))

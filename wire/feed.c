@@ -18,8 +18,10 @@ static void begin_stream(struct wire_session *s, const struct wire_frame *f)
     struct wire_stream *st = wire_stream_new(s, f->open.kind, false);
 
     if (!st || !wire_stream_list_add(st, f->stream)) {
-        if (st)
+        if (st) {
+            wire_stream_let_go(st); /* nobody was given the handle */
             wire_stream_over(st, WIRE_CODE_NO_MEMORY);
+        }
         refuse(s, f->stream, WIRE_CODE_NO_MEMORY);
         return;
     }
@@ -102,7 +104,7 @@ static enum wire_err take_reset(struct wire_session *s, const struct wire_frame 
     struct wire_stream *st;
 
     if (f->stream == 0) {
-        wire_session_break(s, peer_code(f->code), false);
+        wire_session_ended_by_peer(s, peer_code(f->code));
         return WIRE_OK;
     }
     if (s->options.role == WIRE_ROLE_BRIDGE && f->stream >= s->next_id)
@@ -196,7 +198,7 @@ static enum wire_err take_frames(struct wire_session *s, const struct wire_heade
         struct wire_frame f;
         enum wire_err err = wire_frame_get(r, &f);
 
-        if (!err && is_over && !wire_frame_is_exempt(f.type))
+        if (!err && is_over && !wire_frame_is_exempt(&f))
             err = WIRE_E_CREDIT;
         if (!err)
             err = take_frame(s, h, &f);

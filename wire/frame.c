@@ -25,9 +25,11 @@ bool wire_caller_is_valid(const char *caller, size_t len)
     return true;
 }
 
-bool wire_frame_is_exempt(enum wire_frame_type type)
+bool wire_frame_is_exempt(const struct wire_frame *frame)
 {
-    return type == WIRE_FRAME_HELLO || type == WIRE_FRAME_PROBE || type == WIRE_FRAME_RESUME;
+    return frame->type == WIRE_FRAME_HELLO || frame->type == WIRE_FRAME_PROBE ||
+           frame->type == WIRE_FRAME_RESUME ||
+           (frame->type == WIRE_FRAME_RESET && frame->stream == 0);
 }
 
 static void require(struct wire_reader *r, bool holds)

@@ -105,6 +105,6 @@ bool wire_service_is_valid(const char *service, size_t len);
 /* 0..WIRE_CALLER_LEN_MAX bytes, no control characters */
 bool wire_caller_is_valid(const char *caller, size_t len);
 /* May this frame travel without message credit? */
-bool wire_frame_is_exempt(enum wire_frame_type type);
+bool wire_frame_is_exempt(const struct wire_frame *frame);
 
 #endif

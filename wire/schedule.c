@@ -56,6 +56,8 @@ void wire_schedule_unhold(struct wire_session *s)
         wire_schedule_remove(st);
         wire_schedule_ready(st);
     }
+    if (s->is_up && !wire_schedule_is_empty(s))
+        wire_session_want_output(s);
 }
 
 bool wire_schedule_is_empty(const struct wire_session *s)

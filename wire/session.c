@@ -198,6 +198,24 @@ void wire_session_break(struct wire_session *s, enum wire_code why, bool tell)
         wire_session_want_output(s);
 }
 
+/* The peer ended the session. What it never heard of is offered to it again, in a new pair. */
+void wire_session_ended_by_peer(struct wire_session *s, enum wire_code why)
+{
+    struct wire_link old;
+
+    if (wire_list_is_empty(&s->queued)) {
+        wire_session_break(s, why, false);
+        return;
+    }
+    wire_link_init(&old);
+    wire_list_splice(&old, &s->listed);
+    s->walk = &s->listed;
+    forget_pair(s);
+    wire_greeting_init(s);
+    wire_greeting_begin(s);
+    wire_stream_break_all(&old, why);
+}
+
 void wire_session_greet(struct wire_session *s, uint64_t now_ms)
 {
     wire_session_enter(s, now_ms);

@@ -219,6 +219,7 @@ void wire_session_adopt(struct wire_session *s, const struct wire_header *h,
                         const struct wire_hello *hello);
 /* All streams end with `why`, the peer is forgotten; `tell` says RESET 0 to it. */
 void wire_session_break(struct wire_session *s, enum wire_code why, bool tell);
+void wire_session_ended_by_peer(struct wire_session *s, enum wire_code why);
 void wire_session_random(struct wire_session *s, uint64_t *ret_value); /* never 0 */
 
 /* stream_list.c: making, finding, ending streams */
