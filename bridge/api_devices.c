@@ -1,0 +1,156 @@
+/* bridge/api_devices.c - GET /api/v1/devices, GET and DELETE /api/v1/devices/ID (docs/api.md). */
+#include "bridge/portal_call.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "bridge/age.h"
+#include "bridge/device_list.h"
+#include "bridge/portal_handlers.h"
+
+/* "a b c" as an array of texts. */
+static void add_words(struct json *object, const char *key, const char *words)
+{
+    struct json *array = json_add_array(object, key);
+    char copy[STORE_LIST_BYTES_MAX + 1], *rest = NULL;
+    size_t len = strnlen(words, STORE_LIST_BYTES_MAX);
+    memcpy(copy, words, len);
+    copy[len] = '\0';
+    for (char *word = strtok_r(copy, " ", &rest); word; word = strtok_r(NULL, " ", &rest))
+        json_append_text(array, word);
+}
+
+static void add_labels(struct json *object, const char *labels)
+{
+    struct json *map = json_add_object(object, "labels");
+    char copy[STORE_LABELS_BYTES_MAX + 1], *rest = NULL;
+    size_t len = strnlen(labels, STORE_LABELS_BYTES_MAX);
+    memcpy(copy, labels, len);
+    copy[len] = '\0';
+    for (char *line = strtok_r(copy, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+        char *equals = strchr(line, '=');
+        if (equals)
+            *equals++ = '\0';
+        json_add_text(map, line, equals ? equals : "");
+    }
+}
+
+static void add_time(struct json *object, const char *key, uint64_t at_s)
+{
+    char text[24];
+    iso_time(at_s, text);
+    json_add_text(object, key, at_s ? text : NULL);
+}
+
+static void add_device(struct json *object, const struct portal_call *call,
+                       const struct device_row *d)
+{
+    char url[URL_BYTES_MAX];
+    route_device_origin(call->portal->options.names, d->id, NULL, url, sizeof(url));
+    json_add_text(object, "device_id", d->id);
+    json_add_text(object, "name", d->name);
+    json_add_text(object, "display_name", d->display_name);
+    json_add_text(object, "domain_name", d->domain_name);
+    json_add_text(object, "serial_number", d->serial_number);
+    json_add_text(object, "model", d->model);
+    json_add_text(object, "place", d->place);
+    add_words(object, "ip_addresses", d->ip_addresses);
+    add_words(object, "mac_addresses", d->mac_addresses);
+    add_words(object, "services", d->services);
+    add_labels(object, d->labels);
+    json_add_text(object, "owner", d->owner_name[0] ? d->owner_name : NULL);
+    json_add_text(object, "state", device_is_online(call->portal, d->id) ? "online" : "offline");
+    add_time(object, "registered_at", d->registered_s);
+    add_time(object, "last_seen_at", d->last_seen_s);
+    json_add_text(object, "url", url);
+}
+
+static int by_id(const void *a, const void *b)
+{
+    const struct device_row *const *x = a, *const *y = b;
+    return strcmp((*x)->id, (*y)->id);
+}
+
+/* Ordered by id, so that `after` stays a good place to go on from while devices come and go. */
+static struct json *list_json(const struct portal_call *call, struct device_list *list,
+                              const char *after)
+{
+    struct json *root = json_new_object();
+    struct json *array = json_add_array(root, "devices");
+    size_t shown = 0, i = 0;
+    qsort(list->rows, list->count, sizeof(*list->rows), by_id);
+    for (; i < list->count && shown < DEVICE_PAGE_COUNT; i++) {
+        if (strcmp(list->rows[i]->id, after) <= 0)
+            continue;
+        add_device(json_append_object(array), call, list->rows[i]);
+        shown++;
+    }
+    json_add_text(root, "next", i < list->count && shown > 0 ? list->rows[i - 1]->id : NULL);
+    return root;
+}
+
+void api_get_devices(struct portal_call *call)
+{
+    const char *q = rt_httpd_query(call->e, "q"), *status = rt_httpd_query(call->e, "status");
+    const char *after = rt_httpd_query(call->e, "after");
+    struct device_filter filter = {.text = q && strlen(q) <= DEVICE_FILTER_MAX ? q : "",
+                                   .wants_online = status && strcmp(status, "online") == 0,
+                                   .wants_offline = status && strcmp(status, "offline") == 0};
+    struct device_list list = {0};
+    if (!device_list_make(call, &filter, &list)) {
+        call_answer_problem(call, PROBLEM_BUSY, NULL, 1);
+        return;
+    }
+    struct json *root = list_json(call, &list, after ? after : "");
+    device_list_done(&list);
+    call_answer_json(call, 200, root);
+}
+
+/* The device of the path, if this user may use it; else the call has been answered. */
+static const struct device_row *device_of(struct portal_call *call)
+{
+    const struct device_row *device =
+        registry_device(call->portal->options.registry, call->segment);
+    if (device && auth_may_use(call->portal->options.auth, &call->who, device->id))
+        return device;
+    call_answer_problem(call, PROBLEM_NO_DEVICE, NULL, 0);
+    return NULL;
+}
+
+void api_get_device(struct portal_call *call)
+{
+    const struct device_row *device = device_of(call);
+    if (!device)
+        return;
+    struct json *root = json_new_object();
+    add_device(root, call, device);
+    call_answer_json(call, 200, root);
+}
+
+/* --- deregistering (R5) ------------------------------------------------------------------------------------------- */
+
+static enum store_err remove_device(struct registry_job *job, struct store *store)
+{
+    const struct portal_call *call = (const struct portal_call *)job;
+    return store_device_remove(store, call->segment, call->who.user_id, call->address);
+}
+
+static void device_removed(struct registry_job *job)
+{
+    struct portal_call *call = (struct portal_call *)job;
+    if (job->err == STORE_OK)
+        call_answer_empty(call, 204);
+    else
+        call_answer_store_err(call, job->err);
+}
+
+void api_delete_device(struct portal_call *call)
+{
+    const struct device_row *device = device_of(call);
+    if (!device)
+        return;
+    if (call_may_administer(call, device))
+        call_submit(call, remove_device, device_removed);
+    else
+        call_answer_problem(call, PROBLEM_NOT_ALLOWED, NULL, 0);
+}
