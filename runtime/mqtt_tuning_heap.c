@@ -51,7 +51,7 @@ void *rt_paho_malloc(char *file, int line, size_t size)
     (void)line;
     struct pool *pool = pool_for(size);
     struct header *h = NULL;
-    if (size > SIZE_MAX - sizeof(*h))
+    if (size >= SIZE_MAX - sizeof(*h))
         return NULL;
     if (pool) {
         pthread_mutex_lock(&lock);
@@ -60,7 +60,7 @@ void *rt_paho_malloc(char *file, int line, size_t size)
         pthread_mutex_unlock(&lock);
     }
     if (!h)
-        h = malloc(sizeof(*h) + (pool ? pool->max : size));
+        h = malloc(sizeof(*h) + (pool ? pool->max : size + 1)); /* so that h + 1 points into it */
     if (!h)
         return NULL;
     h->size = size;
