@@ -250,18 +250,39 @@ static bool start_links(struct agent *a)
     return true;
 }
 
+/* Also of an agent that did not start. */
 static void finish(struct agent *a)
 {
     control_free(a->control);
     rt_timer_free(a->stop_timer);
     rt_timer_free(a->watchdog_timer);
-    /* A link whose goodbye was not answered in time still belongs to the MQTT adapter; the process ends now. */
+    /* A link that has not stopped still belongs to the MQTT adapter; the process ends now. */
     if (a->stopped_count < a->link_count)
         return;
     for (size_t i = 0; i < a->link_count; i++)
         link_free(a->links[i]);
     rt_process_free(a->process);
     settings_free(a->settings);
+}
+
+static bool start(struct agent *a)
+{
+    const struct settings *s = a->settings;
+    if (paths_make_directories(s->state_dir, NULL) != RT_OK)
+        log_error("agent", "the state directory cannot be made", log_str("state_dir", s->state_dir),
+                  log_str("error", strerror(errno)));
+    if (!take_lock(s->state_dir) || !start_loop(a) || !start_control(a))
+        return false;
+    log_info("agent", "started", log_str("version", SHUTPORT_VERSION),
+             log_str("mqtt", rt_mqtt_flavour()), log_u64("servers", s->server_count),
+             log_u64("services", s->services.count));
+    if (s->server_count == 0)
+        log_warn("agent", "no server is configured: nothing to connect to",
+                 log_str("file", a->source->path));
+    if (start_links(a))
+        return true;
+    log_error("agent", "out of memory at start", log_u64("servers", s->server_count));
+    return false;
 }
 
 int agent_run(const struct settings_source *source, struct settings *settings)
@@ -274,26 +295,14 @@ int agent_run(const struct settings_source *source, struct settings *settings)
         .budget = {.limit_bytes = settings->send_budget_bytes},
     };
     use_log_level(&a);
-    if (paths_make_directories(settings->state_dir, NULL) != RT_OK)
-        log_error("agent", "the state directory cannot be made",
-                  log_str("state_dir", settings->state_dir), log_str("error", strerror(errno)));
-    if (!take_lock(settings->state_dir) || !start_loop(&a) || !start_control(&a))
-        return EXIT_CODE_FAILURE;
-    log_info("agent", "started", log_str("version", SHUTPORT_VERSION),
-             log_str("mqtt", rt_mqtt_flavour()), log_u64("servers", settings->server_count),
-             log_u64("services", settings->services.count));
-    if (settings->server_count == 0)
-        log_warn("agent", "no server is configured: nothing to connect to",
-                 log_str("file", source->path));
-    if (!start_links(&a)) {
-        log_error("agent", "out of memory at start", log_u64("servers", settings->server_count));
-        return EXIT_CODE_FAILURE;
+    bool is_started = start(&a);
+    if (is_started) {
+        rt_process_notify("READY=1");
+        if (rt_process_watchdog_ms() > 0)
+            on_watchdog(&a);
+        rt_process_run(a.process);
+        log_info("agent", "stopped", log_u64("uptime_s", (rt_now_ms() - a.started_ms) / 1000u));
     }
-    rt_process_notify("READY=1");
-    if (rt_process_watchdog_ms() > 0)
-        on_watchdog(&a);
-    rt_process_run(a.process);
-    log_info("agent", "stopped", log_u64("uptime_s", (rt_now_ms() - a.started_ms) / 1000u));
     finish(&a);
-    return EXIT_CODE_OK;
+    return is_started ? EXIT_CODE_OK : EXIT_CODE_FAILURE;
 }

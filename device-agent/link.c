@@ -23,6 +23,7 @@
 #define REST_MS_FIRST 60000u
 #define REST_MS_MAX 300000u
 #define CA_BYTES_MAX 65536u
+#define SHORT_MS 10000u /* a connection that broke earlier was a short one */
 
 static void settle(struct link *link);
 
@@ -151,6 +152,7 @@ static void on_up(void *user)
         return;
     link->state = LINK_UP;
     link->rest_count = 0;
+    link->up_at_ms = rt_now_ms();
     link->up_at_wall_s = rt_wall_s();
     link->loss = RT_MQTT_LOSS_NONE;
     link->detail[0] = '\0';
@@ -160,6 +162,19 @@ static void on_up(void *user)
              log_u64("port", link->registration->broker_port));
     tell_online(link);
     peers_link_up(&link->peers);
+}
+
+/* Mosquitto 2.0 does not say that another client came with our identity: it just hangs up, again and again. */
+static void note_short_life(struct link *link, uint64_t lived_ms)
+{
+    if (lived_ms >= SHORT_MS)
+        link->short_count = 0;
+    else if (++link->short_count == LINK_SHORT_COUNT_ALERT)
+        log_error(
+            "link",
+            "ALERT: the connection keeps ending seconds after it began: another client may be "
+            "using this device's identity",
+            log_str("server", link->o.server->name), log_u64("times", link->short_count));
 }
 
 /* A loss is logged when it begins or changes; the tries that follow are debug lines (R8). */
@@ -197,6 +212,7 @@ static void on_mqtt_down(void *user, enum rt_mqtt_loss loss, const char *detail,
     if (link->state != LINK_UP && link->state != LINK_TRYING)
         return;
     if (link->state == LINK_UP) {
+        note_short_life(link, now_ms - link->up_at_ms);
         link->out_len = 0; /* lost like what was on its way; RESUME repairs it */
         peers_link_down(&link->peers);
     }

@@ -48,13 +48,19 @@ static void describe_loss(const struct link *link, struct json *out)
     json_add_bool(out, "not_registered", link->loss == RT_MQTT_LOSS_REFUSED);
     if (is_waiting && link->retry_at_ms != UINT64_MAX && link->retry_at_ms > now_ms)
         json_add_u64(out, "retry_ms", link->retry_at_ms - now_ms);
-    if (link->taken_over_count > 0) {
-        json_add_u64(out, "taken_over_count", link->taken_over_count);
-        json_add_text(
-            out, "alert",
-            "another client has connected with this device's identity: if it is not a copy "
-            "of this device, register again to get a new token");
-    }
+}
+
+static void describe_alert(const struct link *link, struct json *out)
+{
+    if (link->taken_over_count == 0 && link->short_count < LINK_SHORT_COUNT_ALERT)
+        return;
+    json_add_u64(out, "taken_over_count", link->taken_over_count);
+    json_add_text(out, "alert",
+                  link->taken_over_count > 0
+                      ? "another client has connected with this device's identity: unless it is a "
+                        "copy of this device, register again to get a new token"
+                      : "the connection keeps ending seconds after it began: another client may be "
+                        "using this device's identity");
 }
 
 void link_describe(const struct link *link, struct json *out)
@@ -68,8 +74,7 @@ void link_describe(const struct link *link, struct json *out)
         json_add_u64(out, "connected_at", link->up_at_wall_s);
     else
         describe_loss(link, out);
-    if (link->state == LINK_UP && link->taken_over_count > 0)
-        json_add_u64(out, "taken_over_count", link->taken_over_count);
+    describe_alert(link, out);
     struct json *bridges = json_add_array(out, "bridges");
     for (size_t i = 0; i < link->peers.count; i++) {
         const struct peer *peer = link->peers.items[i];

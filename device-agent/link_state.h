@@ -14,6 +14,7 @@
 
 #define LINK_TOPIC_MAX 192u
 #define LINK_DETAIL_MAX 256u
+#define LINK_SHORT_COUNT_ALERT 3u
 
 struct rt_timer;
 struct rt_turn_end;
@@ -44,8 +45,9 @@ struct link {
 
     struct rt_timer *rest_timer, *status_timer, *peers_timer;
     struct rt_turn_end *turn_end;
-    unsigned rest_count; /* in this streak */
-    uint64_t opened_at_ms, retry_at_ms;
+    unsigned rest_count;  /* in this streak */
+    unsigned short_count; /* connections in a row that broke soon after they came up */
+    uint64_t opened_at_ms, up_at_ms, retry_at_ms;
     uint64_t up_at_wall_s;
     enum rt_mqtt_loss loss; /* the last one since it was up */
     char detail[LINK_DETAIL_MAX];

@@ -31,6 +31,7 @@
 #define URL_MAX 600u
 #define CA_BYTES_MAX (1024u * 1024u)
 #define RESERVE_FILE ".reserve"
+#define RESERVE_BYTES 16384u /* four times what an answer with a CA in it takes */
 #define REGISTRATIONS_PATH "/api/v1/registrations"
 
 struct job {
@@ -214,16 +215,16 @@ static enum exit_code fail_to_store(const struct job *job, int error)
                 NULL);
 }
 
-/* As much room as the largest answer needs, written and synced, given back just before it is used. */
+/* Written and synced, given back just before it is used. */
 static enum exit_code reserve_room(const struct job *job, char path[PATHS_BYTES_MAX])
 {
     enum exit_code code = EXIT_CODE_OK;
-    char *room = calloc(1, REGISTRATION_BYTES_MAX);
+    char *room = calloc(1, RESERVE_BYTES);
     if (!room)
         return fail(EXIT_CODE_FAILURE, "out of memory", NULL);
     if (paths_make_directories(job->settings->state_dir, job->server->name) != RT_OK ||
         paths_make(job->settings->state_dir, job->server->name, RESERVE_FILE, path) != RT_OK ||
-        file_write_atomic(path, room, REGISTRATION_BYTES_MAX, S_IRUSR | S_IWUSR) != RT_OK)
+        file_write_atomic(path, room, RESERVE_BYTES, S_IRUSR | S_IWUSR) != RT_OK)
         code = fail_to_store(job, errno);
     free(room);
     return code;

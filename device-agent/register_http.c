@@ -117,6 +117,7 @@ enum register_http_err register_http_post(const struct register_http_request *re
 {
     char detail[CURL_ERROR_SIZE] = "";
     enum register_http_err err = REGISTER_HTTP_E_LOCAL;
+    CURLcode code;
     struct curl_slist *fields = make_fields();
     CURL *curl = curl_easy_init();
     ret_answer->status = 0;
@@ -126,7 +127,7 @@ enum register_http_err register_http_post(const struct register_http_request *re
         !set_safety(curl, request) || !set_credentials(curl, request) ||
         !set_request(curl, request, fields, ret_answer))
         goto out;
-    CURLcode code = curl_easy_perform(curl);
+    code = curl_easy_perform(curl);
     err = err_of(code);
     snprintf(ret_answer->detail, sizeof(ret_answer->detail), "%s",
              detail[0] ? detail : curl_easy_strerror(code));
