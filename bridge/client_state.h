@@ -17,7 +17,7 @@
 
 #define CLIENT_BODY_BYTES 16384u /* read ahead of the responder at most */
 #define CLIENT_IN_BYTES (HTTP_HEAD_BYTES_MAX + CLIENT_BODY_BYTES)
-#define CLIENT_DESKS_SPARE_MAX 64u
+#define CLIENT_DESKS_SPARE_MAX 256u
 #define CLIENT_DRAIN_BYTES_MAX 262144u /* of a body nobody wanted, to keep the connection */
 #define CLIENT_DRAIN_MS 5000u
 #define CLIENT_BODY_WINDOW_MS                                                                      \

@@ -11,9 +11,12 @@
 #include "runtime/http_parser.h"
 #include "runtime/httpd.h"
 #include "runtime/log.h"
+#include "runtime/loop.h"
 
 #define PIPES_MAX 512u
-#define PIPES_IDLE_MAX 32u
+#define TRIM_MS                                                                                    \
+    10000u /* pipes that were idle all that time go: making them anew costs more than a request */
+#define PIPES_IDLE_KEPT 8u
 #define PIECE_BYTES 16384u
 #define PEER_BYTES 64u
 #define FRAME_BYTES 24u
@@ -55,6 +58,9 @@ struct portal_pipe {
     struct rt_httpd *httpd;
     struct pipe_list idle, busy; /* closing ones are in `busy` until both ends are closed */
     size_t count, idle_count;
+    size_t idle_low; /* least idle_count since the last trim */
+    struct rt_timer *trim;
+    bool trim_is_set;
 };
 
 /* ---- ends ---- */
@@ -84,6 +90,12 @@ static void set_idle(struct pipe *pipe, bool idle)
     TAILQ_INSERT_HEAD(idle ? &pool->idle : &pool->busy, pipe, link); /* the warmest first */
     pipe->is_idle = idle;
     pool->idle_count = idle ? pool->idle_count + 1 : pool->idle_count - 1;
+    if (pool->idle_count < pool->idle_low)
+        pool->idle_low = pool->idle_count;
+    if (!pool->trim_is_set && pool->idle_count > PIPES_IDLE_KEPT) {
+        pool->trim_is_set = true;
+        rt_timer_set(pool->trim, TRIM_MS);
+    }
 }
 
 static void discard(struct pipe *pipe)
@@ -93,6 +105,19 @@ static void discard(struct pipe *pipe)
     set_idle(pipe, false);
     if (pipe->conn)
         rt_conn_abort(pipe->conn);
+}
+
+static void on_trim(void *user)
+{
+    struct portal_pipe *pool = user;
+    struct pipe *pipe;
+    size_t surplus = pool->idle_low;
+    while (surplus-- > PIPES_IDLE_KEPT && (pipe = TAILQ_LAST(&pool->idle, pipe_list)))
+        discard(pipe);
+    pool->idle_low = pool->idle_count;
+    pool->trim_is_set = pool->idle_count > PIPES_IDLE_KEPT;
+    if (pool->trim_is_set)
+        rt_timer_set(pool->trim, TRIM_MS);
 }
 
 static void fail(struct pipe *pipe, enum problem problem, const char *why)
@@ -272,8 +297,7 @@ static const struct rt_http_parser_events parser_events = {
 static void finish(struct pipe *pipe)
 {
     struct client *client = pipe->client;
-    bool is_reusable = pipe->keeps_alive && pipe->up_done && pipe->frame_len == 0 &&
-                       pipe->pool->idle_count < PIPES_IDLE_MAX;
+    bool is_reusable = pipe->keeps_alive && pipe->up_done && pipe->frame_len == 0;
     pipe->client = NULL;
     if (is_reusable)
         set_idle(pipe, true);
@@ -455,6 +479,11 @@ enum rt_err portal_pipe_new(struct uv_loop_s *loop, struct rt_httpd *httpd,
     struct portal_pipe *p = calloc(1, sizeof(*p));
     if (!p)
         return RT_E_NO_MEMORY;
+    enum rt_err err = rt_timer_new(loop, on_trim, p, &p->trim);
+    if (err) {
+        free(p);
+        return err;
+    }
     p->loop = loop;
     p->httpd = httpd;
     TAILQ_INIT(&p->idle);
@@ -478,5 +507,6 @@ void portal_pipe_free(struct portal_pipe *p)
         }
         pipe_free(pipe);
     }
+    rt_timer_free(p->trim);
     free(p);
 }

@@ -413,12 +413,12 @@ static int mask_wanted(const struct rt_conn *c)
     return 0;
 }
 
-/* libuv takes the descriptor out of epoll and in again at every change, so what is polled for and does not happen
- * stays. */
-static void mask_update(struct rt_conn *c, int happened)
+/* libuv takes the descriptor out of epoll and in again at every change, so what is polled for and not wanted any more
+ * stays until it happens for nothing (`unwanted`). */
+static void mask_update(struct rt_conn *c, int unwanted)
 {
     int wanted = mask_wanted(c);
-    if (c->was_reset || ((wanted & ~c->mask) == 0 && (happened & ~wanted) == 0))
+    if (c->was_reset || ((wanted & ~c->mask) == 0 && (unwanted & ~wanted) == 0))
         return;
     c->mask = wanted;
     if (uv_poll_start(&c->poll, wanted, on_poll) != 0)
@@ -449,6 +449,7 @@ static void bury(struct rt_conn *c)
 
 static void progress(struct rt_conn *c, int happened)
 {
+    int unwanted = happened & ~mask_wanted(c);
     (void)uv_idle_stop(&c->wake);
     c->in_progress = true;
     if (c->end == RT_CONN_END_NONE && c->state == CONN_CONNECTING)
@@ -460,7 +461,7 @@ static void progress(struct rt_conn *c, int happened)
     if (c->end == RT_CONN_END_NONE && c->state == CONN_CLOSING)
         closing_step(c, happened);
     if (c->end == RT_CONN_END_NONE)
-        mask_update(c, happened);
+        mask_update(c, unwanted);
     c->in_progress = false;
     if (c->end != RT_CONN_END_NONE)
         bury(c);
