@@ -20,6 +20,7 @@
 #define STATUS_AGAIN_MS 1000u /* the link took no more bytes */
 #define FRESH_RETRY_MS 250u   /* the broker may not know a new token yet */
 #define FRESH_MS 5000u
+#define FRESH_S 10u /* a registration this young at start */
 #define REST_MS_FIRST 60000u
 #define REST_MS_MAX 300000u
 #define CA_BYTES_MAX 65536u
@@ -394,6 +395,12 @@ static void settle(struct link *link)
 
 /* ---- the owner's calls ---- */
 
+static bool is_young(const struct registration *r)
+{
+    uint64_t now_s = rt_wall_s();
+    return now_s >= r->registered_at_s && now_s - r->registered_at_s < FRESH_S;
+}
+
 enum rt_err link_new(const struct link_options *options, struct link **ret_link)
 {
     struct link *link = calloc(1, sizeof(*link));
@@ -420,6 +427,7 @@ enum rt_err link_new(const struct link_options *options, struct link **ret_link)
     }
     if (read_registration(link) == RT_E_NOT_FOUND)
         log_info("link", "not registered yet", log_str("server", link->o.server->name));
+    link->is_fresh = link->registration && is_young(link->registration);
     link->is_wanted = !is_disconnected_by_operator(link);
     if (!link->is_wanted)
         log_info("link", "disconnected by the operator; staying off until connect",

@@ -1,6 +1,8 @@
 /* device-agent/presence.c - see presence.h. */
 #include "device-agent/presence.h"
 
+#include <stdio.h>
+
 #include "device-agent/addresses.h"
 #include "runtime/json.h"
 
@@ -10,6 +12,7 @@ char *presence_online(const struct service_table *services)
 {
     struct addresses addresses;
     char authority[AUTHORITY_MAX];
+    char host[AUTHORITY_MAX + 8];
     struct json *root = json_new_object();
     addresses_read(&addresses);
     json_add_text(root, "state", "online");
@@ -18,12 +21,12 @@ char *presence_online(const struct service_table *services)
     for (size_t i = 0; i < services->count; i++)
         json_append_text(names, services->items[i].name);
     struct json *hosts = json_add_object(root, "service_hosts");
-    struct json *schemes = json_add_object(root, "service_schemes");
     for (size_t i = 0; i < services->count; i++) {
         const struct service *s = &services->items[i];
         service_url_authority(&s->url, s->tls_name, authority, sizeof(authority));
-        json_add_text(hosts, s->name, authority);
-        json_add_text(schemes, s->name, service_scheme_text(s->url.scheme));
+        snprintf(host, sizeof(host), "%s%s", service_url_is_tls(&s->url) ? "https://" : "",
+                 authority);
+        json_add_text(hosts, s->name, host);
     }
     struct json *ips = json_add_array(root, "addresses");
     for (size_t i = 0; i < addresses.ip_count; i++)
