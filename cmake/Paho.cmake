@@ -23,6 +23,8 @@ set(paho_redirections
     SSLSocket:SSL_CTX_new=rt_paho_tls_context_new
     SSLSocket:SSL_CTX_set_info_callback=rt_paho_tls_no_info_callback
     SSLSocket:SSL_CTX_set_msg_callback=rt_paho_tls_no_message_callback
+    SSLSocket:X509_check_ip_asc=rt_paho_tls_check_address
+    SSLSocket:SSL_shutdown=rt_paho_tls_shutdown
     SSLSocket:SSL_get1_peer_certificate=rt_paho_tls_peer_certificate
     MQTTAsyncUtils:usleep=rt_paho_usleep
     MQTTAsyncUtils:Thread_signal_cond=rt_paho_signal

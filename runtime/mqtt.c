@@ -40,6 +40,7 @@
 #define QUEUED_COUNT_MAX 1024u /* a power of two */
 #define MAILBOX_ITEMS_MAX 8192u
 #define MAILBOX_BYTES_MAX (16u << 20)
+#define UNEXPLAINED_MAX 2u
 #define FILTERS_MAX RT_MQTT_FILTERS_MAX
 #define DETAIL_BYTES 256u
 #define CIPHERS                                                                                    \
@@ -91,8 +92,10 @@ struct rt_mqtt {
     struct rt_resolve *resolve;
     struct attempt *attempt;
     uint64_t attempt_count;
+    uint32_t address_index; /* of those that the name has; the next one after a loss of its own */
     struct sockaddr_storage address; /* where this try goes */
     struct backoff backoff;
+    unsigned unexplained_count; /* ends of short lives for which the broker gave no reason */
     uint64_t started_ms, up_ms;
     void (*stopped)(void *user);
     uint32_t packet_bytes_max;
@@ -410,11 +413,29 @@ static uint64_t retry_wait_ms(struct rt_mqtt *m, enum rt_mqtt_loss loss)
     return backoff_next_ms(&m->backoff, loss == RT_MQTT_LOSS_TAKEN_OVER, random_u32());
 }
 
+/* Mosquitto before 2.0.15 closes in order and says nothing, both when it is stopped and when another client with our
+ * identity came. Once is taken for the first, again within a short life for the second. */
+static bool looks_taken_over(struct rt_mqtt *m, enum rt_mqtt_loss loss)
+{
+    if (m->state != UP || loss != RT_MQTT_LOSS_BROKEN || !atomic_load(&m->attempt->line.is_closed))
+        return false;
+    if (rt_now_ms() - m->up_ms >= BACKOFF_TAKEN_OVER_STABLE_MS)
+        m->unexplained_count = 0;
+    return ++m->unexplained_count >= UNEXPLAINED_MAX;
+}
+
 /* CONNECTING or UP -> WAITING */
 static void lose(struct rt_mqtt *m, enum rt_mqtt_loss loss, const char *detail)
 {
+    if (looks_taken_over(m, loss)) {
+        loss = RT_MQTT_LOSS_TAKEN_OVER;
+        detail = "the broker closed the session again without a reason: another client may use our "
+                 "identity";
+    }
     if (m->state == UP)
         backoff_was_up(&m->backoff, rt_now_ms() - m->up_ms);
+    else if (loss == RT_MQTT_LOSS_UNREACHABLE || loss == RT_MQTT_LOSS_BUSY)
+        m->address_index++; /* what a broker decided about us, its neighbour would too */
     attempt_end(m);
     m->counters.losses++;
     m->state = WAITING;
@@ -452,7 +473,7 @@ static void on_resolved(void *user, const struct sockaddr_storage *addresses, si
         lose(m, RT_MQTT_LOSS_UNREACHABLE, detail);
         return;
     }
-    m->address = addresses[m->attempt_count % count]; /* each try takes the next one */
+    m->address = addresses[m->address_index % count];
     attempt_connect(m);
 }
 
@@ -473,7 +494,7 @@ static void attempt_start(struct rt_mqtt *m)
     rt_timer_set(m->timer, UP_DEADLINE_MS);
     size_t count = rt_resolve_literal(m->host, literal, 2);
     if (count > 0) {
-        m->address = literal[(m->attempt_count - 1) % count];
+        m->address = literal[m->address_index % count];
         attempt_connect(m);
         return;
     }

@@ -274,6 +274,15 @@ void rt_mqtt_tuning_shaken(int fd)
     pthread_mutex_unlock(&table.lock);
 }
 
+void rt_mqtt_tuning_closed(int fd)
+{
+    pthread_mutex_lock(&table.lock);
+    const struct entry *e = entry_of(fd);
+    if (e && e->line)
+        atomic_store(&e->line->is_closed, true);
+    pthread_mutex_unlock(&table.lock);
+}
+
 /* ---- the receive thread's wait ---- */
 
 /* Only the receive thread polls. */

@@ -14,6 +14,7 @@
 struct rt_mqtt_line {
     _Atomic bool is_tcp_up;     /* the TCP connection came about */
     _Atomic bool is_shaken;     /* the TLS handshake is done; the name is checked next */
+    _Atomic bool is_closed;     /* the broker closed it in order (TLS close_notify) */
     _Atomic bool is_blocked;    /* a write is waiting for room in the socket's send buffer */
     const char *bind_interface; /* NULL = any; borrowed */
     int send_buffer_bytes;      /* SO_SNDBUF; 0 = the system's choice */
@@ -29,6 +30,8 @@ enum rt_err rt_mqtt_tuning_dial(const char *host, const struct sockaddr_storage 
 void rt_mqtt_tuning_forget(struct rt_mqtt_line *line);
 /* The TLS handshake on that socket is done (any thread). */
 void rt_mqtt_tuning_shaken(int fd);
+/* The broker has closed its side of TLS in order (any thread). */
+void rt_mqtt_tuning_closed(int fd);
 #else
 #define RT_MQTT_TUNED 0
 static inline enum rt_err rt_mqtt_tuning_dial(const char *host,
