@@ -111,8 +111,13 @@ static bool begin(struct wire_session *s, struct wire_stream *st)
         wire_stream_expire(st);
         return false;
     }
-    if (!may_open(s) || !wire_stream_list_add(st, s->next_id)) {
+    if (!may_open(s)) {
         wire_schedule_hold(st);
+        return false;
+    }
+    if (!wire_stream_list_add(st, s->next_id)) {
+        wire_schedule_hold(st);
+        s->is_starved = true; /* no memory: tried again soon */
         return false;
     }
     s->next_id++;

@@ -66,8 +66,8 @@ enum wire_err wire_greeting_hear(struct wire_session *s, const struct wire_heade
                                  struct wire_reader *r, bool *ret_is_current)
 {
     const struct wire_greeting *g = &s->greeting;
-    struct wire_frame f;
-    const enum wire_err err = wire_frame_get(r, &f);
+    struct wire_frame f = {.type = WIRE_FRAME_NONE}; /* a header alone may be an acknowledgement */
+    const enum wire_err err = r->left_bytes > 0 ? wire_frame_get(r, &f) : WIRE_OK;
 
     if (err)
         return err;

@@ -330,6 +330,7 @@ static void tell_writable(struct wire_session *s, struct wire_link *list)
 void wire_stream_tell_starved(struct wire_session *s)
 {
     s->is_starved = false;
+    wire_schedule_unhold(s);
     tell_writable(s, &s->listed);
     tell_writable(s, &s->queued);
 }
