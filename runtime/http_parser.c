@@ -32,11 +32,8 @@ struct rt_http_parser {
     struct span reason, names[HTTP_FIELDS_COUNT_MAX], values[HTTP_FIELDS_COUNT_MAX];
     size_t field_count;
     bool field_open;
-    const char *value_end, *feed_end; /* to tell a folded value from one that a feed cut */
     struct http_field fields[HTTP_FIELDS_COUNT_MAX];
 };
-
-static const char elsewhere[1];
 
 /* The head of a request was read by http_head_scan; of its fields only trailers are of interest here. */
 static bool is_skipped(const struct rt_http_parser *p)
@@ -104,11 +101,12 @@ static int on_header_field(llhttp_t *llhttp, const char *at, size_t len)
             return refuse(p, "too many fields");
         p->names[p->field_count] = p->values[p->field_count] = (struct span){0, 0};
         p->field_open = true;
-        p->value_end = NULL;
     }
     return text_append(p, &p->names[p->field_count], at, len);
 }
 
+/* Old servers fold. The blank that begins the next line is part of what llhttp gives out, so the lines join with it, as
+ * RFC 9112 §5.2 wants from a gateway. */
 static int on_header_value(llhttp_t *llhttp, const char *at, size_t len)
 {
     struct rt_http_parser *p = of(llhttp);
@@ -117,13 +115,6 @@ static int on_header_value(llhttp_t *llhttp, const char *at, size_t len)
     struct span *value = &p->values[p->field_count];
     if (!p->field_open)
         return refuse(p, "a value without a name");
-    /* Old servers fold; a gateway joins the lines with a space (RFC 9112 §5.2). */
-    if (p->value_end && p->value_end != at && value->len > 0) {
-        int error = text_append(p, value, " ", 1);
-        if (error)
-            return error;
-    }
-    p->value_end = at + len;
     return text_append(p, value, at, len);
 }
 
@@ -233,7 +224,6 @@ static void message_reset(struct rt_http_parser *p)
     p->text_len = 0;
     p->field_count = 0;
     p->reason = (struct span){0, 0};
-    p->value_end = NULL;
 }
 
 struct rt_http_parser *rt_http_parser_new(enum rt_http_side side,
@@ -277,9 +267,6 @@ static enum rt_http_parser_result feed_once(struct rt_http_parser *p, const char
                                             size_t *ret_taken, bool *ret_go_on)
 {
     *ret_go_on = false;
-    if (p->value_end) /* a value that the last feed cut goes on here; any other span is a new line of it */
-        p->value_end = p->value_end == p->feed_end ? data : elsewhere;
-    p->feed_end = data + len;
     p->begun = p->begun || len > 0;
     llhttp_errno_t error = llhttp_execute(&p->llhttp, data, len);
     if (error == HPE_OK) {
