@@ -3,6 +3,9 @@
 #include "device-agent/link.h"
 
 #include <errno.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,11 +86,23 @@ static bool publish_status(struct link *link, const char *payload)
                                       strlen(payload)) == RT_OK;
 }
 
+/* After a burst the heap is mostly holes; an idle agent gives them back to the device. */
+static void tidy_memory(const struct link *link)
+{
+#ifdef __GLIBC__
+    if (peers_are_idle(&link->peers))
+        (void)malloc_trim(0);
+#else
+    (void)link;
+#endif
+}
+
 static void tell_online(void *user)
 {
     struct link *link = user;
     if (link->state != LINK_UP)
         return;
+    tidy_memory(link);
     char *payload = presence_online(&link->o.settings->services);
     bool is_out = publish_status(link, payload);
     free(payload);
@@ -180,7 +195,7 @@ static void note_short_life(struct link *link, uint64_t lived_ms)
 
 /* A loss is logged when it begins or changes; the tries that follow are debug lines (R8). */
 static void note_loss(struct link *link, enum rt_mqtt_loss loss, const char *detail,
-                      uint64_t retry_ms)
+                      uint64_t retry_ms, bool is_eager)
 {
     bool is_new = loss != link->loss;
     link->loss = loss;
@@ -193,6 +208,10 @@ static void note_loss(struct link *link, enum rt_mqtt_loss loss, const char *det
                   "waiting before the next try",
                   log_str("server", link->o.server->name), log_u64("count", link->taken_over_count),
                   log_u64("retry_ms", retry_ms));
+    } else if (is_eager && loss == RT_MQTT_LOSS_REFUSED) {
+        log_debug("link", "the broker does not know the new token yet",
+                  log_str("server", link->o.server->name), log_u64("retry_ms", retry_ms));
+        link->loss = RT_MQTT_LOSS_NONE; /* not yet an answer */
     } else if (is_new && loss == RT_MQTT_LOSS_REFUSED) {
         log_error("link", "not registered: the server refuses this device; trying again slowly",
                   log_str("server", link->o.server->name), log_str("detail", detail));
@@ -218,8 +237,8 @@ static void on_mqtt_down(void *user, enum rt_mqtt_loss loss, const char *detail,
         peers_link_down(&link->peers);
     }
     link->state = LINK_TRYING;
-    note_loss(link, loss, detail, retry_ms);
     bool is_eager = link->is_fresh && now_ms - link->opened_at_ms < FRESH_MS;
+    note_loss(link, loss, detail, retry_ms, is_eager);
     if (loss == RT_MQTT_LOSS_REFUSED && !is_eager)
         link->must_rest = true;
     ask_turn_end(link);

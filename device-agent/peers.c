@@ -115,6 +115,15 @@ void peers_tick(struct peers *peers)
     }
 }
 
+bool peers_are_idle(const struct peers *peers)
+{
+    for (size_t i = 0; i < peers->count; i++) {
+        if (!peer_is_idle(peers->items[i]))
+            return false;
+    }
+    return true;
+}
+
 void peers_drain(struct peers *peers)
 {
     for (size_t i = 0; i < peers->count; i++)

@@ -3,6 +3,7 @@
 #ifndef AGENT_PEERS_H
 #define AGENT_PEERS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,6 +27,7 @@ size_t peers_next(struct peers *peers, uint8_t *buf, size_t cap, struct peer **r
 /* Milliseconds until peers_tick; UINT64_MAX = never. */
 uint64_t peers_wait_ms(const struct peers *peers);
 void peers_tick(struct peers *peers); /* those whose time has come */
+bool peers_are_idle(const struct peers *peers);
 void peers_drain(struct peers *peers);
 void peers_link_up(struct peers *peers);
 void peers_link_down(struct peers *peers);
