@@ -19,6 +19,7 @@ set(paho_redirections
     Socket:close=rt_paho_close
     Socket:SocketBuffer_pendingWrite=rt_paho_pending_write
     SSLSocket:SocketBuffer_pendingWrite=rt_paho_pending_write
+    Socket:SSLSocket_continueWrite=rt_paho_continue_write
     Socket:SocketBuffer_writeComplete=rt_paho_write_complete
     SSLSocket:SSL_CTX_new=rt_paho_tls_context_new
     SSLSocket:SSL_CTX_set_info_callback=rt_paho_tls_no_info_callback

@@ -6,6 +6,7 @@
  *                after once a second; and it refuses to read while the send buffer is nearly full
  *   usleep       100 ms asleep after each second without traffic, whatever comes meanwhile
  *   wait/signal  a signal between the look at the queue and the wait was lost: up to 1 s
+ *   continueWrite  a packet whose write failed was leaked
  *   getenv       http_proxy was obeyed (S12)
  * Paho calls from its two threads, mostly under its own locks. Nothing here calls Paho with `table.lock` held. */
 #include "runtime/mqtt_tuning.h"
@@ -20,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -43,10 +45,12 @@ int rt_paho_usleep(useconds_t us);
 int rt_paho_signal(void *cond);
 int rt_paho_wait(void *cond, int timeout_ms);
 char *rt_paho_getenv(const char *name);
-struct iovec;
 int rt_paho_pending_write(int fd, void *ssl, int count, struct iovec *iovecs, int *frees,
                           size_t total, size_t bytes);
+int rt_paho_continue_write(void *pending);
 int rt_paho_write_complete(int fd);
+void rt_paho_free(char *file, int line, void *block);
+int SSLSocket_continueWrite(void *pending);
 int SocketBuffer_pendingWrite(int fd, void *ssl, int count, struct iovec *iovecs, int *frees,
                               size_t total, size_t bytes);
 int SocketBuffer_writeComplete(int fd);
@@ -63,6 +67,7 @@ enum socket_state {
 struct entry {
     enum socket_state state;
     struct rt_mqtt_line *line; /* NULL: nobody's any more */
+    void *held_up;             /* SOCKET_BLOCKED: the packet, Paho's own memory */
 };
 
 struct dial {
@@ -407,16 +412,21 @@ int rt_paho_usleep(useconds_t us)
 
 /* ---- writes that were held up ---- */
 
-static void set_blocked(int fd, bool is_blocked)
+/* `packet`: what is held up from now on; NULL: nothing any more. Returns what was. */
+static void *set_held_up(int fd, void *packet)
 {
+    void *before = NULL;
     pthread_mutex_lock(&table.lock);
     struct entry *e = entry_of(fd);
     if (e && e->state != SOCKET_UNKNOWN) {
-        e->state = is_blocked ? SOCKET_BLOCKED : SOCKET_UP;
+        before = e->held_up;
+        e->held_up = packet;
+        e->state = packet ? SOCKET_BLOCKED : SOCKET_UP;
         if (e->line)
-            atomic_store(&e->line->is_blocked, is_blocked);
+            atomic_store(&e->line->is_blocked, packet != NULL);
     }
     pthread_mutex_unlock(&table.lock);
+    return before;
 }
 
 /* A write took less than all, or nothing: the rest waits for room. */
@@ -424,17 +434,29 @@ int rt_paho_pending_write(int fd, void *ssl, int count, struct iovec *iovecs, in
                           size_t total, size_t bytes)
 {
     int rc = SocketBuffer_pendingWrite(fd, ssl, count, iovecs, frees, total, bytes);
-    set_blocked(fd, true);
+    (void)set_held_up(fd, iovecs[0].iov_base);
     wake_receiver(); /* to wait for room from now on */
     return rc;
 }
 
-/* The rest is out. Paho still holds its socket lock, which the send thread takes before it looks, so it cannot look
- * too early. */
+static _Thread_local bool has_failed; /* the write that the receive thread continued last */
+
+int rt_paho_continue_write(void *pending)
+{
+    int rc = SSLSocket_continueWrite(pending);
+    has_failed = rc < 0;
+    return rc;
+}
+
+/* The rest is out, or never will be. Paho still holds its socket lock, which the send thread takes before it looks,
+ * so it cannot look too early. Paho forgets to free the packet of a write that failed. */
 int rt_paho_write_complete(int fd)
 {
     int rc = SocketBuffer_writeComplete(fd);
-    set_blocked(fd, false);
+    void *packet = set_held_up(fd, NULL);
+    if (has_failed)
+        rt_paho_free(NULL, 0, packet);
+    has_failed = false;
     rt_paho_signal(NULL);
     return rc;
 }

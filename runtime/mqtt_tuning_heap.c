@@ -30,20 +30,24 @@ struct pool {
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+static struct pool *pool_for(size_t size)
+{
+    (void)size; /* kept blocks would hide use after free */
+    return NULL;
+}
+#else
 static struct pool pools[] = {{.min = 4096, .max = 20480}, {.min = 20481, .max = 66560}};
 
 static struct pool *pool_for(size_t size)
 {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    (void)size; /* kept blocks would hide use after free */
-#else
     for (size_t i = 0; i < sizeof(pools) / sizeof(pools[0]); i++) {
         if (size >= pools[i].min && size <= pools[i].max)
             return &pools[i];
     }
-#endif
     return NULL;
 }
+#endif
 
 void *rt_paho_malloc(char *file, int line, size_t size)
 {

@@ -205,10 +205,8 @@ static void *fake_thread(void *data)
 {
     struct fake_broker *f = data;
     SSL_CTX *context = SSL_CTX_new(TLS_server_method());
-    must(context &&
-         SSL_CTX_use_certificate_chain_file(context, broker_file(f->files, "server.pem")) == 1);
-    must(SSL_CTX_use_PrivateKey_file(context, broker_file(f->files, "server.key"),
-                                     SSL_FILETYPE_PEM) == 1);
+    must(context && SSL_CTX_use_certificate_chain_file(context, f->certificate) == 1);
+    must(SSL_CTX_use_PrivateKey_file(context, f->key, SSL_FILETYPE_PEM) == 1);
     while (!f->is_over) {
         struct pollfd ready = {.fd = f->listen_fd, .events = POLLIN};
         if (poll(&ready, 1, 20) <= 0)
@@ -224,6 +222,8 @@ static void *fake_thread(void *data)
 void fake_broker_start(struct fake_broker *f)
 {
     f->is_over = false;
+    snprintf(f->certificate, sizeof(f->certificate), "%s", broker_file(f->files, "server.pem"));
+    snprintf(f->key, sizeof(f->key), "%s", broker_file(f->files, "server.key"));
     f->listen_fd = loopback_socket(f->files->port, true);
     must(pthread_create(&f->thread, NULL, fake_thread, f) == 0);
 }

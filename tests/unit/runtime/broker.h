@@ -32,7 +32,7 @@ enum fake_after_connect { FAKE_CLOSE = 1, FAKE_ANSWER };
 struct fake_broker {
     const struct broker *files; /* certificates and port */
     enum fake_after_connect after_connect;
-    uint8_t connack_reason;
+    _Atomic uint8_t connack_reason;
     uint8_t suback_reason;
     unsigned suback_delay_ms;
     bool ends_with_disconnect; /* after SUBACK: DISCONNECT with this reason */
@@ -41,6 +41,7 @@ struct fake_broker {
     _Atomic unsigned connects; /* CONNECT packets seen */
     _Atomic size_t bytes_read; /* after SUBACK */
     _Atomic bool is_over;
+    char certificate[128], key[128]; /* files */
     int listen_fd;
     pthread_t thread;
 };
