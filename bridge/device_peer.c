@@ -19,6 +19,7 @@ struct device_peer {
     struct exchange_list exchanges; /* with a channel */
     struct exchange_list retries;   /* waiting for the end of the turn to get a fresh one */
     struct channel_list idle;       /* oldest first */
+    struct channel_list parting;    /* the same */
     size_t idle_count;
     uint64_t due_ms; /* the earliest deadline an exchange has told of; may be early, never late */
     uint64_t last_use_ms; /* for dropping the peer */
@@ -35,8 +36,12 @@ static void use_now(struct device_peer *p)
 
 /* --- channels --- */
 
-static void idle_remove(struct channel *c)
+static void list_remove(struct channel *c)
 {
+    if (c->is_parting) {
+        TAILQ_REMOVE(&c->peer->parting, c, link);
+        return;
+    }
     TAILQ_REMOVE(&c->peer->idle, c, link);
     c->peer->idle_count--;
 }
@@ -52,6 +57,22 @@ void channel_drop(struct channel *c, enum wire_code code)
     wire_stream_release(c->stream);
     c->peer->env->counters.streams_open--;
     free(c);
+}
+
+void channel_part(struct channel *c)
+{
+    struct device_peer *p = c->peer;
+    c->exchange = NULL;
+    wire_stream_finish(c->stream);
+    if (wire_stream_broken(c->stream) || wire_stream_at_end(c->stream)) {
+        channel_drop(c, WIRE_CODE_CANCELLED);
+        return;
+    }
+    use_now(p);
+    c->is_parting = true;
+    c->since_ms = p->last_use_ms;
+    TAILQ_INSERT_TAIL(&p->parting, c, link);
+    device_peer_wake_by(p, c->since_ms + DEVICE_PEER_PARTING_MS);
 }
 
 static struct channel *find_idle(struct device_peer *p, const struct request *request)
@@ -104,11 +125,17 @@ enum rt_err device_peer_take(struct device_peer *p, const struct request *reques
     struct channel *c = may_reuse ? find_idle(p, request) : NULL;
     if (!c)
         return open_channel(p, request, start_wait_ms, ret_channel);
-    idle_remove(c);
+    list_remove(c);
     c->was_used = true;
     p->env->counters.reused++;
     *ret_channel = c;
     return RT_OK;
+}
+
+static void part_idle(struct channel *c)
+{
+    list_remove(c);
+    channel_part(c);
 }
 
 void device_peer_keep(struct device_peer *p, struct channel *c)
@@ -118,23 +145,20 @@ void device_peer_keep(struct device_peer *p, struct channel *c)
     wire_stream_peek(c->stream, &left_over);
     if (left_over || wire_stream_at_end(c->stream) || wire_stream_broken(c->stream) ||
         p->env->limits.reuse_idle_ms == 0) {
-        channel_drop(c, WIRE_CODE_CANCELLED);
+        channel_part(c);
         return;
     }
-    if (p->idle_count == CHANNELS_IDLE_MAX) {
-        struct channel *oldest = TAILQ_FIRST(&p->idle);
-        idle_remove(oldest);
-        channel_drop(oldest, WIRE_CODE_CANCELLED);
-    }
-    c->idle_since_ms = p->env->now_ms();
+    if (p->idle_count == CHANNELS_IDLE_MAX)
+        part_idle(TAILQ_FIRST(&p->idle));
+    c->since_ms = p->env->now_ms();
     TAILQ_INSERT_TAIL(&p->idle, c, link);
     p->idle_count++;
-    device_peer_wake_by(p, c->idle_since_ms + p->env->limits.reuse_idle_ms);
+    device_peer_wake_by(p, c->since_ms + p->env->limits.reuse_idle_ms);
 }
 
-static void drop_idle(struct channel *c, enum wire_code code)
+static void drop_listed(struct channel *c, enum wire_code code)
 {
-    idle_remove(c);
+    list_remove(c);
     channel_drop(c, code);
 }
 
@@ -168,7 +192,15 @@ static void on_down(void *user, enum wire_code why)
         p->env->silent(p->env->user, p);
 }
 
-/* An idle stream has nothing to say: bytes, an end or a break make it useless. */
+/* An idle stream has nothing to say, a parting one only that it ends too. */
+static void on_listed_readable(struct channel *c)
+{
+    if (wire_stream_at_end(c->stream) && !c->is_parting)
+        part_idle(c);
+    else
+        drop_listed(c, WIRE_CODE_CANCELLED);
+}
+
 static void on_readable(void *user, struct wire_stream *stream)
 {
     struct channel *c = wire_stream_user(stream);
@@ -176,7 +208,7 @@ static void on_readable(void *user, struct wire_stream *stream)
     if (c && c->exchange)
         exchange_stream_readable(c->exchange);
     else if (c)
-        drop_idle(c, WIRE_CODE_CANCELLED);
+        on_listed_readable(c);
 }
 
 static void on_writable(void *user, struct wire_stream *stream)
@@ -194,7 +226,7 @@ static void on_broken(void *user, struct wire_stream *stream, enum wire_code cod
     if (c && c->exchange)
         exchange_stream_broken(c->exchange, code);
     else if (c)
-        drop_idle(c, code);
+        drop_listed(c, code);
 }
 
 static const struct wire_session_events session_events = {
@@ -219,6 +251,7 @@ struct device_peer *device_peer_new(struct relay_env *env, const char *device, v
     TAILQ_INIT(&p->exchanges);
     TAILQ_INIT(&p->retries);
     TAILQ_INIT(&p->idle);
+    TAILQ_INIT(&p->parting);
     snprintf(p->id, sizeof(p->id), "%s", device);
     use_now(p);
     const struct wire_session_options options = {
@@ -238,10 +271,12 @@ struct device_peer *device_peer_new(struct relay_env *env, const char *device, v
     return p;
 }
 
-static void drop_all_idle(struct device_peer *p, enum wire_code code)
+static void drop_all_listed(struct device_peer *p, enum wire_code code)
 {
     while (!TAILQ_EMPTY(&p->idle))
-        drop_idle(TAILQ_FIRST(&p->idle), code);
+        drop_listed(TAILQ_FIRST(&p->idle), code);
+    while (!TAILQ_EMPTY(&p->parting))
+        drop_listed(TAILQ_FIRST(&p->parting), code);
 }
 
 void device_peer_free(struct device_peer *p)
@@ -249,7 +284,7 @@ void device_peer_free(struct device_peer *p)
     if (!p)
         return;
     assert(TAILQ_EMPTY(&p->exchanges) && TAILQ_EMPTY(&p->retries));
-    drop_all_idle(p, WIRE_CODE_CANCELLED);
+    drop_all_listed(p, WIRE_CODE_CANCELLED);
     wire_session_free(p->session);
     free(p);
 }
@@ -391,18 +426,27 @@ static void tick_exchanges(struct device_peer *p, uint64_t now_ms)
     }
 }
 
-static void tick_idle(struct device_peer *p, uint64_t now_ms)
+/* The first of `list` when its time of `life_ms` is over; else its time is noted. */
+static struct channel *first_over(struct device_peer *p, const struct channel_list *list,
+                                  uint64_t life_ms, uint64_t now_ms)
+{
+    struct channel *c = TAILQ_FIRST(list);
+    if (!c)
+        return NULL;
+    if (c->since_ms + life_ms <= now_ms)
+        return c;
+    if (c->since_ms + life_ms < p->due_ms)
+        p->due_ms = c->since_ms + life_ms;
+    return NULL;
+}
+
+static void tick_listed(struct device_peer *p, uint64_t now_ms)
 {
     struct channel *c;
-    while ((c = TAILQ_FIRST(&p->idle))) {
-        uint64_t due = c->idle_since_ms + p->env->limits.reuse_idle_ms;
-        if (due > now_ms) {
-            if (due < p->due_ms)
-                p->due_ms = due;
-            return;
-        }
-        drop_idle(c, WIRE_CODE_CANCELLED);
-    }
+    while ((c = first_over(p, &p->idle, p->env->limits.reuse_idle_ms, now_ms)))
+        part_idle(c);
+    while ((c = first_over(p, &p->parting, DEVICE_PEER_PARTING_MS, now_ms)))
+        drop_listed(c, WIRE_CODE_CANCELLED);
 }
 
 void device_peer_tick(struct device_peer *p)
@@ -412,7 +456,7 @@ void device_peer_tick(struct device_peer *p)
         wire_session_tick(p->session, now_ms);
     if (p->due_ms <= now_ms) {
         tick_exchanges(p, now_ms);
-        tick_idle(p, now_ms);
+        tick_listed(p, now_ms);
     }
 }
 
@@ -420,14 +464,14 @@ bool device_peer_is_idle(const struct device_peer *p)
 {
     uint64_t idle_ms = p->was_asked ? p->env->limits.session_idle_ms : DEVICE_PEER_GREETED_IDLE_MS;
     return TAILQ_EMPTY(&p->exchanges) && TAILQ_EMPTY(&p->retries) && TAILQ_EMPTY(&p->idle) &&
-           p->env->now_ms() - p->last_use_ms >= idle_ms;
+           TAILQ_EMPTY(&p->parting) && p->env->now_ms() - p->last_use_ms >= idle_ms;
 }
 
 /* --- ends --- */
 
 void device_peer_end(struct device_peer *p, enum wire_code why)
 {
-    drop_all_idle(p, why);
+    drop_all_listed(p, why);
     wire_session_end(p->session, p->env->now_ms(), why);
     while (!TAILQ_EMPTY(&p->exchanges)) /* those whose stream had ended already */
         exchange_cut(TAILQ_FIRST(&p->exchanges), why);
@@ -452,7 +496,7 @@ void device_peer_cut_credential(struct device_peer *p, const uint8_t credential_
     while (c) {
         struct channel *next = TAILQ_NEXT(c, link);
         if (crypto_equal(c->credential_hash, credential_hash, sizeof(c->credential_hash)))
-            drop_idle(c, WIRE_CODE_REVOKED);
+            drop_listed(c, WIRE_CODE_REVOKED);
         c = next;
     }
     cut_exchanges(&p->exchanges, credential_hash);

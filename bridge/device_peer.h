@@ -3,7 +3,8 @@
  * online device nobody asks costs one presence entry only. Loop thread only.
  *
  *   channel:  taken (one exchange) --whole answer, rules of reuse--> idle --next request--> taken
- *                 \__ anything else: dropped                          \__ bytes, end, age: dropped          */
+ *               |    \--whole answer--> parting <--age, service ended--/   \__ bytes, break: dropped
+ *               \__ anything else: dropped   \__ service ended too, or DEVICE_PEER_PARTING_MS: dropped      */
 #ifndef BRIDGE_DEVICE_PEER_H
 #define BRIDGE_DEVICE_PEER_H
 
@@ -16,21 +17,24 @@
 #include "wire/session.h"
 
 #define DEVICE_PEER_GREETED_IDLE_MS 6000u /* longer than an unanswered greeting lasts */
-#define DEVICE_PEER_HEARD_MS 5000u        /* a talking device is noted as alive this often */
+#define DEVICE_PEER_PARTING_MS                                                                     \
+    2000u                          /* a service that was told the end may take so long to end too */
+#define DEVICE_PEER_HEARD_MS 5000u /* a talking device is noted as alive this often */
 
 struct device_peer;
 
 /* One stream and what it may be used for again: same service, same credential (design rule: a reused stream never
  * crosses principals). */
 struct channel {
-    TAILQ_ENTRY(channel) link; /* in its peer's idle list; loose while taken */
+    TAILQ_ENTRY(channel) link; /* in its peer's idle or parting list; loose while taken */
     struct device_peer *peer;
     struct wire_stream *stream;
     struct exchange *exchange; /* NULL while idle */
     char service[SERVICE_NAME_MAX + 1];
     uint8_t credential_hash[32];
     bool was_used; /* carries not its first request */
-    uint64_t idle_since_ms;
+    bool is_parting;
+    uint64_t since_ms; /* idle or parting */
 };
 
 /* `env` is borrowed for the peer's life, `owner` is the caller's own handle. NULL: no memory. */
@@ -70,6 +74,8 @@ enum rt_err device_peer_take(struct device_peer *p, const struct request *reques
                              uint64_t start_wait_ms, struct channel **ret_channel);
 /* Keep for reuse; dropped at once where that makes no sense. */
 void device_peer_keep(struct device_peer *p, struct channel *c);
+/* The answer was whole: an orderly end, so that the service sees no reset. */
+void channel_part(struct channel *c);
 /* Break the stream off (unless it has ended) and forget it. NULL is fine. */
 void channel_drop(struct channel *c, enum wire_code code);
 /* device_peer_tick must come by `at_ms`. */

@@ -164,19 +164,16 @@ void exchange_complete(struct exchange *x)
     struct exchange_trailers *trailers = x->down.trailers;
     bool keep = x->may_reuse && x->down.keeps_alive && x->up.is_done && !x->down.is_lost &&
                 x->state == EXCHANGE_ANSWERING;
-    bool was_tunnel = x->state == EXCHANGE_TUNNEL;
     x->env->counters.answered++;
     struct channel *channel = x->channel;
     x->channel = NULL;
-    channel->exchange = NULL;
-    if (keep) {
+    if (keep)
         device_peer_keep(x->peer, channel);
-    } else {
-        if (!was_tunnel && !wire_stream_broken(channel->stream)) /* a tunnel has finished already */
-            wire_stream_finish(channel->stream);
-        channel_drop(channel, WIRE_CODE_CANCELLED);
-    }
-    x->down.trailers = NULL; /* outlives the release: the client copies it */
+    else if (x->up.is_done)
+        channel_part(channel);
+    else
+        channel_drop(channel, WIRE_CODE_CANCELLED); /* the rest of the upload is not wanted */
+    x->down.trailers = NULL;                        /* outlives the release: the client copies it */
     release(x);
     client_answer_end(client, trailers ? trailers->fields : NULL, trailers ? trailers->count : 0);
     free(trailers);

@@ -122,7 +122,23 @@ static void an_unused_stream_is_given_up_in_time(void **state)
     assert_int_equal(h->env.counters.streams_open, 1);
     pass(h, 3990);
     assert_int_equal(h->env.counters.streams_open, 1);
+    assert_false(wire_stream_at_end(h->streams[0].st));
+    service_got(h, 0);
     pass(h, 20);
+    assert_true(wire_stream_at_end(h->streams[0].st)); /* in order, no reset */
+    service_ends(h, 0);
+    assert_int_equal(h->streams[0].broken, WIRE_CODE_NONE);
+    assert_int_equal(h->env.counters.streams_open, 0);
+}
+
+static void a_service_that_does_not_end_its_side_is_cut_off(void **state)
+{
+    struct harness *h = *state;
+    struct client *c = ask(h, "POST /", "Content-Length: 0\r\n");
+    service_says(h, 0, OK "Content-Length: 0\r\n\r\n");
+    expect_answer(c, 200, "");
+    assert_int_equal(h->env.counters.streams_open, 1);
+    pass(h, DEVICE_PEER_PARTING_MS + 10);
     assert_int_equal(h->env.counters.streams_open, 0);
     assert_int_equal(h->streams[0].broken, WIRE_CODE_CANCELLED);
 }
@@ -466,6 +482,7 @@ int main(void)
         T(what_a_service_or_client_says_can_forbid_reuse),
         T(the_settings_service_gets_a_stream_for_each_request),
         T(an_unused_stream_is_given_up_in_time),
+        T(a_service_that_does_not_end_its_side_is_cut_off),
         T(a_reused_stream_that_ends_without_a_byte_is_tried_again_once),
         T(an_agent_that_restarts_gets_a_get_again_and_a_post_never),
         T(a_chunked_upload_is_framed_by_us),
