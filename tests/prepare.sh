@@ -92,9 +92,9 @@ build() {
         { [ -f "build/$name/build.ninja" ] && [ "$(cat "build/$name/options" 2>/dev/null)" = "${options[*]}" ]; } ||
             { cmake --preset "$preset" -B "build/$name" "${options[@]}" && echo "${options[*]}" >"build/$name/options"; }
     } >"$log" 2>&1 ||
-        ! cmake --build "build/$name" -j "$(jobs_count)" ${targets:+--target "${targets[@]}"} >>"$log" 2>&1; then
-        grep -E 'error|FAILED|warning' "$log" | head -n 30 >&2 || true
-        tail -n 15 "$log" >&2
+        ! cmake --build "build/$name" -j "$(jobs_count)" ${targets:+--target "${targets[@]}"} -- -k 0 >>"$log" 2>&1; then
+        grep -E ': (fatal error|error|warning): |undefined reference|CMake Error' "$log" | sort -u | head -n 40 >&2 ||
+            tail -n 20 "$log" >&2
         die "The build failed; the whole output is in $log"
     fi
 }

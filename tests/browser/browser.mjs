@@ -75,6 +75,5 @@ export async function opened(page, device, act) {
 export async function connectByRadio(page, device) {
   await page.goto(`${env.PORTAL_URL}/devices`);
   await page.locator(`input[type=radio][name=device][value="${device}"]`).check();
-  return opened(page, device, () => page.locator('button:not([name]), input[type=submit]:not([name])')
-    .filter({ hasText: /^\s*Connect/ }).first().click());
+  return opened(page, device, () => page.getByRole('button', { name: 'Connect', exact: true }).click());
 }

@@ -103,7 +103,7 @@ test('the button of a row does what radio and Connect do', async () => {
   await inWindow({}, async (page) => {
     await signIn(page);
     await page.goto(`${env.PORTAL_URL}/devices`);
-    const shown = await opened(page, 'pages', () => page.locator('button[name=device][value=pages]').click());
+    const shown = await opened(page, 'pages', () => page.getByRole('button', { name: 'Connect to Demo pages' }).click());
     assert.match(await shown.title(), /Demo pages/);
   });
 });
@@ -113,7 +113,7 @@ test('without JavaScript the same way leads there', async () => {
     await signIn(page);
     await page.goto(`${env.PORTAL_URL}/devices`);
     await page.locator('input[type=radio][name=device][value=printer]').check();
-    await page.locator('button:not([name])').filter({ hasText: /^\s*Connect/ }).first().click();
+    await page.getByRole('button', { name: 'Connect', exact: true }).click();
     const tabs = page.context().pages();
     const shown = tabs[tabs.length - 1];
     await shown.getByRole('button', { name: /continue/i }).click();
@@ -161,7 +161,7 @@ test('the keyboard alone is enough', async () => {
     await page.keyboard.press('Enter');
     await page.waitForURL('**/devices**');
     const shown = await opened(page, 'pages', async () => {
-      await focusOn(page.locator('button[name=device][value=pages]'));
+      await focusOn(page.getByRole('button', { name: 'Connect to Demo pages' }));
       await page.keyboard.press('Enter');
     });
     assert.match(await shown.title(), /Demo pages/);

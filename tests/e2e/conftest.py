@@ -1,0 +1,47 @@
+"""One stack for the whole session; tests that must break more than can be mended start one of their own."""
+import os
+import shutil
+
+import pytest
+
+from stack_under_test import WORK, Stack
+
+
+def pytest_sessionstart(session):
+    if os.geteuid() != 0:
+        raise pytest.UsageError("the end-to-end tests make network namespaces and small file systems: run them as root")
+    WORK.mkdir(parents=True, exist_ok=True)
+
+
+@pytest.fixture(scope="session")
+def stack():
+    with Stack("session") as running:
+        yield running
+    reports = running.sanitizer_reports()
+    assert not reports, "\n".join(reports)
+
+
+@pytest.fixture
+def undisturbed(stack):
+    """Nothing else was disturbed: the same processes, and every demo device still answers."""
+    names = ("broker", "bridge", "printer", "pages")
+    before = {name: stack.pid(name) for name in names}
+    yield
+    assert {name: stack.pid(name) for name in names} == before
+    assert stack.device("printer").status == 200
+    assert stack.device("pages", "/landed").status == 200
+
+
+@pytest.fixture
+def scratch_device(stack, request):
+    """make(NAME): an agent's folder in the session's stack, removed afterwards (deregistered too, if need be)."""
+    made = []
+
+    def make(name, **more):
+        made.append(name)
+        return stack.make_agent(name, **more)
+
+    yield make
+    for name in made:
+        stack.portal(f"/api/v1/devices/{name}", "DELETE")
+        shutil.rmtree(stack.device_file(name), ignore_errors=True)

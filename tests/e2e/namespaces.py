@@ -1,0 +1,56 @@
+"""Network namespaces for tests: each with a loopback of its own, joined by veth pairs. Removed at the end."""
+import contextlib
+import os
+import subprocess
+
+
+def ip(*words):
+    done = subprocess.run(["ip", *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"ip {' '.join(words)}: {done.stderr}"
+
+
+class Net:
+    """net.add(NAME) makes a namespace, net.join(A, B) gives each an address on a wire between them."""
+
+    def __init__(self):
+        self.tag = f"sp{os.getpid() % 100000}"
+        self.names = []
+        self.wires = 0
+
+    def add(self, name):
+        full = f"{self.tag}-{name}"
+        ip("netns", "add", full)
+        self.names.append(full)
+        ip("-n", full, "link", "set", "lo", "up")
+        return full
+
+    def join(self, left, right):
+        """(address in left, address in right), of a network that only they have."""
+        self.wires += 1
+        addresses = f"198.18.{self.wires}.1", f"198.18.{self.wires}.2"
+        ends = f"{self.tag}a{self.wires}", f"{self.tag}b{self.wires}"
+        ip("link", "add", ends[0], "type", "veth", "peer", "name", ends[1])
+        for end, space, address in zip(ends, (left, right), addresses):
+            ip("link", "set", end, "netns", space)
+            ip("-n", space, "address", "add", f"{address}/24", "dev", end)
+            ip("-n", space, "link", "set", end, "up")
+        return addresses
+
+    def close(self):
+        for name in self.names:
+            subprocess.run(["ip", "netns", "delete", name], check=False)
+
+
+@contextlib.contextmanager
+def network():
+    net = Net()
+    try:
+        yield net
+    finally:
+        net.close()
+
+
+def python_in(namespace, *words, **more):
+    """Run one of our scripts there."""
+    return subprocess.run(["ip", "netns", "exec", namespace, "/usr/bin/python3", *map(str, words)],
+                          capture_output=True, text=True, check=False, **more)
