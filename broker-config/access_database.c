@@ -156,6 +156,8 @@ static enum access_db_err read_rows(struct access_database *d, struct access_bat
         err = fail_sqlite(d);
     sqlite3_reset(d->get_rows);
     b->loaded = true;
+    if (!b->whole && row_count == 0)
+        return err;
     b->note = bad_count ? ACCESS_NOTE_PROBLEM : ACCESS_NOTE_INFO;
     (void)snprintf(b->text, sizeof(b->text), "access table %s rows=%zu unusable=%zu",
                    b->whole ? "loaded" : "changed", row_count, bad_count);
@@ -188,6 +190,10 @@ static enum access_db_err read_changes(struct access_database *d, struct access_
     }
     d->loaded = true;
     d->generation = generation;
+    if (!b->whole && b->note == ACCESS_NOTE_NONE) { /* the change was none of ours */
+        access_batch_free(b);
+        return ACCESS_DB_OK;
+    }
     *ret_batch = b;
     return ACCESS_DB_OK;
 }
