@@ -224,7 +224,7 @@ static void nothing_done(struct registry_job *job)
     (void)job;
     harness_is_synced = true;
 }
-static void harness_sync(void)
+static inline void harness_sync(void)
 {
     struct registry_job job = {.run = nothing_run, .done = nothing_done};
     harness_is_synced = false;
@@ -236,8 +236,8 @@ static void harness_sync(void)
 /* --- asking ------------------------------------------------------------------------------------------------------- */
 
 /* `fields`: more header lines, each ended by CRLF; `body` may be NULL. Returns the status. */
-static unsigned ask(const char *method, const char *host, const char *target, const char *fields,
-                    const char *body)
+static inline unsigned ask(const char *method, const char *host, const char *target,
+                           const char *fields, const char *body)
 {
     static char text[HTTP_HEAD_BYTES_MAX];
     static struct http_head head;
@@ -262,7 +262,7 @@ static unsigned ask(const char *method, const char *host, const char *target, co
     return e->status;
 }
 
-static const char *answer_header(const char *name)
+static inline const char *answer_header(const char *name)
 {
     for (size_t i = 0; i < h.last->header_count; i++)
         if (strcasecmp(h.last->headers[i].name, name) == 0)
@@ -271,7 +271,7 @@ static const char *answer_header(const char *name)
 }
 
 /* The value of a cookie that the answer sets; "" when none. */
-static void answer_cookie(const char *name, char *out, size_t cap)
+static inline void answer_cookie(const char *name, char *out, size_t cap)
 {
     size_t len = strlen(name);
     out[0] = '\0';
@@ -284,7 +284,7 @@ static void answer_cookie(const char *name, char *out, size_t cap)
 }
 
 /* The value of a hidden field in the answer's page. */
-static void answer_field(const char *name, char *out, size_t cap)
+static inline void answer_field(const char *name, char *out, size_t cap)
 {
     char mark[64];
     snprintf(mark, sizeof(mark), "name=\"%s\" value=\"", name);
@@ -297,7 +297,7 @@ static void answer_field(const char *name, char *out, size_t cap)
 #define FORM_TYPE "Content-Type: application/x-www-form-urlencoded\r\n"
 
 /* Signs in with the form; `cookies` gets "Cookie: ...\r\n" for the requests to come. */
-static unsigned sign_in_as(const char *name, const char *password, char *cookies, size_t cap)
+static inline unsigned sign_in_as(const char *name, const char *password, char *cookies, size_t cap)
 {
     char form[128], csrf[64], body[512], fields[512], session[128];
     assert_int_equal(ask("GET", PORTAL, "/sign-in", "", NULL), 200);
