@@ -322,7 +322,7 @@ void client_body_flow(struct client *c)
         c->read_by_ms = 0;
         c->body.window_bytes = 0;
         if (wanted && !waits_for_invitation(c))
-            client_deadline_set(c, &c->read_by_ms, CLIENT_BODY_WINDOW_MS);
+            client_deadline_set(c, &c->read_by_ms, c->env->body_window_ms);
     }
     c->body.is_reading = wanted;
     rt_conn_read_enable(c->conn, wanted);
@@ -533,7 +533,7 @@ static void read_late(struct client *c)
     case CLIENT_ANSWERING:
         if (c->body.window_bytes >= CLIENT_BODY_WINDOW_BYTES_MIN) {
             c->body.window_bytes = 0;
-            client_deadline_set(c, &c->read_by_ms, CLIENT_BODY_WINDOW_MS);
+            client_deadline_set(c, &c->read_by_ms, c->env->body_window_ms);
         } else {
             break_off(c, PROBLEM_REQUEST_TIMEOUT, "the body comes too slowly");
         }
@@ -573,6 +573,10 @@ enum rt_err client_env_init(struct client_env *env, struct uv_loop_s *loop)
 {
     memset(env, 0, sizeof(*env));
     env->loop = loop;
+    env->head_timeout_ms = CLIENT_HEAD_TIMEOUT_MS;
+    env->idle_timeout_ms = CLIENT_IDLE_TIMEOUT_MS;
+    env->body_window_ms = CLIENT_BODY_WINDOW_MS;
+    env->stall_ms = CLIENT_STALL_MS;
     TAILQ_INIT(&env->clients);
     TAILQ_INIT(&env->later);
     SLIST_INIT(&env->desks);

@@ -18,13 +18,22 @@ struct client_desk;
 TAILQ_HEAD(client_list, client);
 SLIST_HEAD(client_desk_list, client_desk);
 
+#define CLIENT_HEAD_TIMEOUT_MS 10000u /* defaults */
+#define CLIENT_IDLE_TIMEOUT_MS 75000u
+#define CLIENT_BODY_WINDOW_MS 15000u
+#define CLIENT_STALL_MS 60000u
+#define CLIENT_BODY_WINDOW_BYTES_MIN 4096u
+#define CLIENT_DRAIN_BYTES_MAX 262144u /* of a body nobody wanted, to keep the connection */
 #define CLIENT_DATE_BYTES 32u
 
 struct client_env {
-    /* Set by the owner between _init and the first client_new. */
+    /* Defaults after _init; may be changed before the first client_new. */
     uint32_t head_timeout_ms; /* from the first byte of a head to its end */
     uint32_t idle_timeout_ms; /* between requests */
-    /* A request whose head is in order: find a responder or answer it. */
+    uint32_t
+        body_window_ms; /* while a body is read, CLIENT_BODY_WINDOW_BYTES_MIN at least in so long (S18) */
+    uint32_t stall_ms; /* a client that takes nothing for so long has gone */
+    /* Set by the owner. A request whose head is in order: find a responder or answer it. */
     void (*dispatch)(void *user, struct request *request);
     /* A client of that address is no more. */
     void (*closed)(void *user, const char *peer_address);

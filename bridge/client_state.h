@@ -18,12 +18,7 @@
 #define CLIENT_BODY_BYTES 16384u /* read ahead of the responder at most */
 #define CLIENT_IN_BYTES (HTTP_HEAD_BYTES_MAX + CLIENT_BODY_BYTES)
 #define CLIENT_DESKS_SPARE_MAX 256u
-#define CLIENT_DRAIN_BYTES_MAX 262144u /* of a body nobody wanted, to keep the connection */
 #define CLIENT_DRAIN_MS 5000u
-#define CLIENT_BODY_WINDOW_MS                                                                      \
-    15000u /* while we read a body, at least so much must come in so long (S18) */
-#define CLIENT_BODY_WINDOW_BYTES_MIN 4096u
-#define CLIENT_STALL_MS 60000u /* a client that takes nothing for so long has gone */
 
 enum client_state {
     CLIENT_NONE = 0,

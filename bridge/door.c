@@ -202,10 +202,10 @@ enum rt_err door_new(const struct door_options *options, struct door **ret_door)
         free(d);
         return err;
     }
-    d->env.head_timeout_ms =
-        options->head_timeout_ms ? options->head_timeout_ms : DOOR_HEAD_TIMEOUT_MS;
-    d->env.idle_timeout_ms =
-        options->idle_timeout_ms ? options->idle_timeout_ms : DOOR_IDLE_TIMEOUT_MS;
+    if (options->head_timeout_ms)
+        d->env.head_timeout_ms = options->head_timeout_ms;
+    if (options->idle_timeout_ms)
+        d->env.idle_timeout_ms = options->idle_timeout_ms;
     d->env.dispatch = dispatch;
     d->env.closed = on_closed;
     d->env.user = d;

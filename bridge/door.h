@@ -16,8 +16,6 @@
 #define DOOR_CONNECTIONS_MAX 10000u /* default of connections_max */
 #define DOOR_CONNECTIONS_PER_ADDRESS_MAX                                                           \
     1000u /* default; an office behind one address has many browsers */
-#define DOOR_HEAD_TIMEOUT_MS 10000u
-#define DOOR_IDLE_TIMEOUT_MS 75000u
 
 struct door;
 
