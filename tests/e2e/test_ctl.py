@@ -111,24 +111,24 @@ def server(only_server):
 
 
 class Ctl:
-    def __init__(self, folder, server):
+    def __init__(self, folder, url, ca_file, token=TOKEN):
         self.folder = folder
-        self.environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "SHUTPORT_URL": server.url,
-                            "SHUTPORT_CA_FILE": str(server.ca_file), "SHUTPORT_TOKEN": TOKEN}
+        self.environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "SHUTPORT_URL": url,
+                            "SHUTPORT_CA_FILE": str(ca_file), "SHUTPORT_TOKEN": token}
 
     def __call__(self, *words, stdin=b"", without=(), stdout=subprocess.PIPE, **changed):
         environment = {key: value for key, value in {**self.environment, **changed}.items() if key not in without}
         done = subprocess.run([PROGRAM, *map(str, words)], input=stdin, stdout=stdout, stderr=subprocess.PIPE, env=environment,
                               cwd=self.folder, timeout=30, check=False)
         for line in (done.stdout or b"", done.stderr):
-            assert TOKEN.encode() not in line
+            assert self.environment["SHUTPORT_TOKEN"].encode() not in line
             assert b"Sanitizer" not in line and b"runtime error" not in line, line.decode()
         return done
 
 
 @pytest.fixture
 def ctl(tmp_path, server):
-    return Ctl(tmp_path, server)
+    return Ctl(tmp_path, server.url, server.ca_file)
 
 
 def ended(done, code, *said):
@@ -396,3 +396,39 @@ def test_an_output_that_takes_nothing_is_an_error(server, ctl, tmp_path):
             ended(ctl(*words, stdout=full), FAILURE, "cannot write")
     ended(ctl("curl", "printer", "/", "-o", tmp_path / "none" / "file"), FAILURE, "cannot write")
     ended(ctl("curl", "printer", "/", "-d", "@none"), FAILURE, "cannot read")
+
+
+# --- with a real server ---
+
+
+@pytest.fixture
+def operator(stack, tmp_path):
+    return Ctl(tmp_path, stack.env["PORTAL_URL"], stack.env["CA_FILE"], stack.env["API_TOKEN"])
+
+
+def test_with_a_real_server_the_devices_are_listed_and_shown(operator, stack):
+    listed = json.loads(ended(operator("device", "list", "--json"), OK).stdout)["devices"]
+    assert {"printer", "pages"} <= {row["device_id"] for row in listed}
+    table = ended(operator("device", "list"), OK).stdout.decode()
+    assert any(line.startswith("printer ") and " online " in line for line in table.splitlines())
+    shown = ended(operator("device", "show", "printer"), OK).stdout.decode()
+    assert f"https://{stack.device_host('printer')}:{stack.https_port}" in shown
+    ended(operator("device", "show", "nobody"), NOT_FOUND, "E1003")
+    ended(operator("device", "list", SHUTPORT_TOKEN="shp_wrong"), DENIED, "E1001")
+
+
+def test_with_a_real_server_bytes_pass_both_ways(operator, tmp_path):
+    (tmp_path / "up").write_bytes(os.urandom(3000000))
+    ended(operator("curl", "pages", "/echo", "-d", "@up", "-o", "down"), OK)
+    assert (tmp_path / "down").read_bytes() == (tmp_path / "up").read_bytes()
+    ended(operator("curl", "nobody", "/"), NOT_FOUND, "E1003")
+
+
+def test_with_a_real_server_rm_ends_the_device(operator, stack):
+    added = stack.run("device", "add", "ctl-gone", f"http://{LOOPBACK}:{stack.service_port('pages')}")
+    assert added.returncode == 0, added.stderr
+    assert ended(operator("curl", "ctl-gone", "/landed"), OK).stdout
+    ended(operator("device", "rm", "ctl-gone"), OK)
+    ended(operator("curl", "ctl-gone", "/landed"), NOT_FOUND, "E1003")
+    ended(operator("device", "rm", "ctl-gone"), NOT_FOUND, "E1003")
+    stack.run("device", "rm", "ctl-gone")  # its agent
