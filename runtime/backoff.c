@@ -8,8 +8,8 @@ void backoff_init(struct backoff *b, uint32_t min_ms, uint32_t max_ms)
 
 void backoff_was_up(struct backoff *b, uint64_t up_ms)
 {
-    if (up_ms >= BACKOFF_STABLE_MS)
-        b->tries = 0;
+    uint64_t payback = up_ms / BACKOFF_PAYBACK_MS;
+    b->tries = payback < b->tries ? b->tries - (unsigned)payback : 0;
     if (up_ms >= BACKOFF_TAKEN_OVER_STABLE_MS)
         b->taken_over = 0;
 }
@@ -28,5 +28,8 @@ uint32_t backoff_next_ms(struct backoff *b, bool was_taken_over, uint32_t random
             grown_ms(BACKOFF_TAKEN_OVER_MIN_MS, BACKOFF_TAKEN_OVER_MAX_MS, b->taken_over++);
         return BACKOFF_TAKEN_OVER_MIN_MS + random % (span_ms + 1);
     }
-    return random % (grown_ms(b->min_ms, b->max_ms, b->tries++) + 1);
+    uint32_t span_ms = grown_ms(b->min_ms, b->max_ms, b->tries);
+    if (span_ms < b->max_ms)
+        b->tries++; /* no further than the cap, or it could not be paid back */
+    return random % (span_ms + 1);
 }

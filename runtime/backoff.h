@@ -9,7 +9,9 @@
 
 #define BACKOFF_TAKEN_OVER_MIN_MS 5000u
 #define BACKOFF_TAKEN_OVER_MAX_MS 300000u
-#define BACKOFF_STABLE_MS 10000u /* up this long: the next loss starts from the least wait again */
+/* Each of these up takes one doubling back: after a loss that follows soon, service is away for a
+ * moment, not for the whole wait of the one before (G4). */
+#define BACKOFF_PAYBACK_MS 1000u
 #define BACKOFF_TAKEN_OVER_STABLE_MS 600000u /* the same for being taken over */
 
 struct backoff {

@@ -156,7 +156,7 @@ static void work_runs_elsewhere_and_done_on_the_loop(void **state)
     assert_int_equal(f->done, 1);
 }
 
-static void waits_grow_to_the_cap_and_start_again_after_a_stable_time(void **state)
+static void waits_grow_to_the_cap_and_shrink_with_each_second_up(void **state)
 {
     struct backoff b;
     (void)state;
@@ -169,9 +169,12 @@ static void waits_grow_to_the_cap_and_start_again_after_a_stable_time(void **sta
         assert_int_equal(backoff_next_ms(&b, false, 0), 0); /* full jitter */
     }
     assert_int_equal(backoff_next_ms(&b, false, 30000), 30000);
-    backoff_was_up(&b, BACKOFF_STABLE_MS - 1);
+    backoff_was_up(&b, BACKOFF_PAYBACK_MS - 1);
     assert_int_equal(backoff_next_ms(&b, false, 30000), 30000);
-    backoff_was_up(&b, BACKOFF_STABLE_MS);
+    backoff_was_up(&b, 2 * BACKOFF_PAYBACK_MS);
+    assert_int_equal(backoff_next_ms(&b, false, 8000), 8000); /* 250 << 5 */
+    assert_int_equal(backoff_next_ms(&b, false, 16001), 0);
+    backoff_was_up(&b, 60 * BACKOFF_PAYBACK_MS);
     assert_int_equal(backoff_next_ms(&b, false, 250), 250);
     backoff_init(&b, 100, 10); /* a cap below the least is the least */
     assert_true(backoff_next_ms(&b, false, 100) == 100);
@@ -187,7 +190,7 @@ static void being_taken_over_waits_five_seconds_and_more_each_time(void **state)
     for (int i = 0; i < 50; i++)
         assert_int_equal(backoff_next_ms(&b, true, 0), 5000);
     assert_int_equal(backoff_next_ms(&b, true, 300000), 305000);
-    backoff_was_up(&b, BACKOFF_STABLE_MS);
+    backoff_was_up(&b, 60 * BACKOFF_PAYBACK_MS);
     assert_int_equal(backoff_next_ms(&b, true, 300000), 305000);
     backoff_was_up(&b, BACKOFF_TAKEN_OVER_STABLE_MS);
     assert_int_equal(backoff_next_ms(&b, true, 5000), 10000);
@@ -222,7 +225,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(turn_ends_that_ask_each_other_never_wait_for_something_else,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(work_runs_elsewhere_and_done_on_the_loop, setup, teardown),
-        cmocka_unit_test(waits_grow_to_the_cap_and_start_again_after_a_stable_time),
+        cmocka_unit_test(waits_grow_to_the_cap_and_shrink_with_each_second_up),
         cmocka_unit_test(being_taken_over_waits_five_seconds_and_more_each_time),
         cmocka_unit_test(literals_and_localhost_need_no_name_server),
     };
