@@ -88,7 +88,8 @@ static bool is_known_unknown(const struct reader *r, const struct config_key *se
     return false;
 }
 
-static void on_error(cfg_t *cfg, const char *format, va_list arguments)
+__attribute__((format(printf, 2, 0))) static void on_error(cfg_t *cfg, const char *format,
+                                                           va_list arguments)
 {
     struct reader *r = reading;
     char text[256];
@@ -306,6 +307,9 @@ enum rt_err config_read_file(struct config *root, struct config_report *report)
     do
         err = parse(&r, text, &cfg);
     while (err == RT_E_VALUE && r.found_unknown);
+    if (err == RT_E_VALUE && report->count == 0) /* libconfuse does not always say why */
+        config_complain(report, r.note_count > 0 ? r.notes[r.note_count - 1].line : 1,
+                        "not understood from here on: mend it");
     if (err)
         goto out;
     take_notes(&r, cfg, root);

@@ -19,11 +19,19 @@
 #define WARM_UP_MS 300u
 #define GIVE_UP_MS 15000u
 
+/* One end; what it has to send and the session has no room for waits as send times. */
+struct end {
+    struct bench *bench;
+    struct rt_mqtt *m;
+    char topic[256]; /* where it publishes */
+    uint64_t owed[IN_FLIGHT_MAX];
+    unsigned owed_count;
+};
+
 struct bench {
     uv_loop_t loop;
     uv_timer_t timer;
-    struct rt_mqtt *requester, *responder;
-    char down[256], up[256]; /* topics */
+    struct end requester, responder;
     uint8_t *payload;
     size_t bytes;
     uint64_t run_ms;
@@ -40,41 +48,64 @@ static void fail(const char *what)
     exit(1);
 }
 
-/* A request carries its number's send time in its first bytes. */
-static void send_request(struct bench *b)
+static void flush(struct end *e)
 {
-    uint64_t now = uv_hrtime();
-    memcpy(b->payload, &now, sizeof(now));
-    if (rt_mqtt_publish(b->requester, b->down, b->payload, b->bytes) != RT_OK)
-        fail("a request could not be published");
+    struct bench *b = e->bench;
+    unsigned done = 0;
+    for (; done < e->owed_count; done++) {
+        memcpy(b->payload, &e->owed[done], sizeof(e->owed[done]));
+        enum rt_err err = rt_mqtt_publish(e->m, e->topic, b->payload, b->bytes);
+        if (err == RT_E_FULL)
+            break;
+        if (err)
+            fail(rt_err_text(err));
+    }
+    e->owed_count -= done;
+    memmove(e->owed, e->owed + done, e->owed_count * sizeof(*e->owed));
+}
+
+/* A request carries the time at which it was to be sent, and its answer the same. */
+static void send_stamp(struct end *e, uint64_t stamp)
+{
+    if (e->owed_count == IN_FLIGHT_MAX)
+        fail("more on its way than was sent");
+    e->owed[e->owed_count++] = stamp;
+    flush(e);
+}
+
+static uint64_t stamp_of(const struct bench *b, const uint8_t *data, size_t len)
+{
+    uint64_t stamp = 0;
+    if (len != b->bytes)
+        fail("a message has another length");
+    memcpy(&stamp, data, sizeof(stamp));
+    return stamp;
 }
 
 static void on_answer(void *user, const char *topic, const uint8_t *data, size_t len)
 {
-    struct bench *b = user;
-    uint64_t sent = 0;
+    struct end *e = user;
+    struct bench *b = e->bench;
+    uint64_t stamp = stamp_of(b, data, len);
     (void)topic;
-    if (len != b->bytes)
-        fail("an answer has another length");
     if (b->is_over)
         return;
-    memcpy(&sent, data, sizeof(sent));
     if (b->is_warm && b->sample_count < SAMPLES_MAX)
-        b->samples[b->sample_count++] = uv_hrtime() - sent;
-    send_request(b);
+        b->samples[b->sample_count++] = uv_hrtime() - stamp;
+    send_stamp(e, uv_hrtime());
 }
 
 static void on_request(void *user, const char *topic, const uint8_t *data, size_t len)
 {
-    struct bench *b = user;
+    struct end *e = user;
     (void)topic;
-    if (!b->is_over && rt_mqtt_publish(b->responder, b->up, data, len) != RT_OK)
-        fail("an answer could not be published");
+    if (!e->bench->is_over)
+        send_stamp(e, stamp_of(e->bench, data, len));
 }
 
 static void on_stopped(void *user)
 {
-    struct bench *b = user;
+    struct bench *b = ((struct end *)user)->bench;
     if (--b->up_count == 0)
         uv_stop(&b->loop);
 }
@@ -96,7 +127,7 @@ static void on_timer(uv_timer_t *timer)
 
 static void on_up(void *user)
 {
-    struct bench *b = user;
+    struct bench *b = ((struct end *)user)->bench;
     if (++b->up_count < 2)
         return;
     uv_stop(&b->loop);
@@ -112,7 +143,7 @@ static void on_down(void *user, enum rt_mqtt_loss loss, const char *detail, uint
 
 static void on_writable(void *user)
 {
-    (void)user;
+    flush(user);
 }
 
 static const struct rt_mqtt_events requester_events = {on_up, on_down, on_answer, on_writable};
@@ -131,7 +162,7 @@ static void run(struct bench *b, unsigned in_flight, bool is_last)
     b->is_warm = b->is_over = false;
     uv_timer_start(&b->timer, on_timer, WARM_UP_MS, 0);
     for (unsigned i = 0; i < in_flight; i++)
-        send_request(b);
+        send_stamp(&b->requester, uv_hrtime());
     uv_run(&b->loop, UV_RUN_DEFAULT);
     double seconds = (double)(uv_hrtime() - b->started_ns) / 1e9;
     if (b->sample_count == 0)
@@ -144,16 +175,15 @@ static void run(struct bench *b, unsigned in_flight, bool is_last)
            (double)b->samples[b->sample_count - 1] / 1e3, (double)b->sample_count / seconds,
            is_last ? "" : ", ");
     /* What is still on its way must not count in the next run. */
+    b->requester.owed_count = b->responder.owed_count = 0;
     uv_timer_start(&b->timer, on_timer, WARM_UP_MS, 0);
     uv_run(&b->loop, UV_RUN_DEFAULT);
 }
 
-static struct rt_mqtt *connect_client(struct bench *b, char **argv, const char *identity,
-                                      const char *secret_file, const char *filter,
-                                      const struct rt_mqtt_events *events)
+static void connect_end(struct end *e, char **argv, const char *identity, const char *secret_file,
+                        const char *filter, const struct rt_mqtt_events *events)
 {
     char *secret = NULL;
-    struct rt_mqtt *m = NULL;
     const char *const filters[] = {filter, NULL};
     if (file_read_secret(secret_file, 4096, &secret) != RT_OK)
         fail("a secret file cannot be read, or others can read it too");
@@ -164,12 +194,11 @@ static struct rt_mqtt *connect_client(struct bench *b, char **argv, const char *
                                       .secret = secret,
                                       .filters = filters,
                                       .events = events,
-                                      .user = b};
-    if (rt_mqtt_new(&b->loop, &options, &m) != RT_OK)
+                                      .user = e};
+    if (rt_mqtt_new(&e->bench->loop, &options, &e->m) != RT_OK)
         fail("out of memory");
     free(secret);
-    rt_mqtt_start(m);
-    return m;
+    rt_mqtt_start(e->m);
 }
 
 int main(int argc, char **argv)
@@ -188,14 +217,17 @@ int main(int argc, char **argv)
     b.samples = malloc(SAMPLES_MAX * sizeof(*b.samples));
     if (!b.payload || !b.samples || b.bytes < sizeof(uint64_t) || b.run_ms == 0)
         fail("BYTES must be 8 or more, SECONDS more than 0");
-    snprintf(b.down, sizeof(b.down), "shutport/v1/down/%s/%s", argv[6], argv[4]);
-    snprintf(b.up, sizeof(b.up), "shutport/v1/up/%s/%s", argv[6], argv[4]);
+    b.requester.bench = b.responder.bench = &b;
+    snprintf(b.requester.topic, sizeof(b.requester.topic), "shutport/v1/down/%s/%s", argv[6],
+             argv[4]);
+    snprintf(b.responder.topic, sizeof(b.responder.topic), "shutport/v1/up/%s/%s", argv[6],
+             argv[4]);
     uv_loop_init(&b.loop);
     uv_timer_init(&b.loop, &b.timer);
     b.timer.data = &b;
     uv_timer_start(&b.timer, on_timer, GIVE_UP_MS, 0);
-    b.requester = connect_client(&b, argv, argv[4], argv[5], b.up, &requester_events);
-    b.responder = connect_client(&b, argv, argv[6], argv[7], b.down, &responder_events);
+    connect_end(&b.requester, argv, argv[4], argv[5], b.responder.topic, &requester_events);
+    connect_end(&b.responder, argv, argv[6], argv[7], b.requester.topic, &responder_events);
     uv_run(&b.loop, UV_RUN_DEFAULT);
     uv_timer_stop(&b.timer);
 
@@ -204,11 +236,11 @@ int main(int argc, char **argv)
     run(&b, IN_FLIGHT_MAX, true);
     printf("]}\n");
 
-    rt_mqtt_stop(b.requester, on_stopped);
-    rt_mqtt_stop(b.responder, on_stopped);
+    rt_mqtt_stop(b.requester.m, on_stopped);
+    rt_mqtt_stop(b.responder.m, on_stopped);
     uv_run(&b.loop, UV_RUN_DEFAULT);
-    rt_mqtt_free(b.requester);
-    rt_mqtt_free(b.responder);
+    rt_mqtt_free(b.requester.m);
+    rt_mqtt_free(b.responder.m);
     free(b.payload);
     free(b.samples);
     return 0;
