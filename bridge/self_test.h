@@ -14,8 +14,8 @@
 #include "runtime/error.h"
 
 #define SELF_TEST_REFUSED_MS                                                                       \
-    10000u                       /* the plugin may need a moment to load; then a refusal is final */
-#define SELF_TEST_STEP_MS 10000u /* what a working broker delivers comes long before */
+    10000u                      /* the plugin may need a moment to load; then a refusal is final */
+#define SELF_TEST_STEP_MS 5000u /* what a working broker delivers comes long before */
 #define SELF_TEST_SETTLE_MS                                                                        \
     200u /* after the lawful messages have come: time for the unlawful ones */
 #define SELF_TEST_RECALL_MS 30000u /* how often it is said that the broker is still awaited */

@@ -19,7 +19,8 @@
 #include "bridge/presence.h"
 #include "wire/session.h"
 
-#define STREAMS_MAX 64u
+#define STREAMS_MAX 400u
+#define CLIENTS_MAX 400u
 #define ANSWER_MAX (4u << 20)
 
 /* --- a client: what was asked, and what was answered so far --- */
@@ -174,7 +175,7 @@ struct harness {
     struct wire_session *agent;
     struct agent_stream streams[STREAMS_MAX];
     size_t stream_count;
-    struct client *clients[STREAMS_MAX];
+    struct client *clients[CLIENTS_MAX];
     size_t client_count;
     bool cut; /* nothing gets through either way */
     bool silent;
@@ -351,7 +352,7 @@ static inline struct client *ask_as(struct harness *h, char who, const char *met
                                     const char *lines)
 {
     struct client *c = calloc(1, sizeof(*c));
-    assert_true(h->client_count < STREAMS_MAX);
+    assert_true(h->client_count < CLIENTS_MAX);
     h->clients[h->client_count++] = c;
     snprintf(c->text, sizeof(c->text), "%s HTTP/1.1\r\nHost: printer.dev.localhost:8443\r\n%s\r\n",
              method_and_target, lines);

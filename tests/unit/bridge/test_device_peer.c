@@ -1,0 +1,157 @@
+/* A device's session and the streams kept in it, with a real agent session at the other end. */
+#include "tests/unit/bridge/relay_harness.h"
+
+#define EMPTY "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+
+static void a_peer_nobody_asked_is_idle_after_its_greeting(void **state)
+{
+    struct harness *h = *state;
+    device_peer_greet(h->peer);
+    settle(h);
+    assert_true(device_peer_is_up(h->peer));
+    assert_false(device_peer_is_idle(h->peer));
+    pass(h, DEVICE_PEER_GREETED_IDLE_MS);
+    assert_true(device_peer_is_idle(h->peer));
+}
+
+static void a_peer_that_was_asked_stays_longer_and_counts_from_the_end_of_its_last_use(void **state)
+{
+    struct harness *h = *state;
+    ask(h, "GET /", "");
+    pass(h, 50000); /* the service thinks */
+    assert_false(device_peer_is_idle(h->peer));
+    service_says(h, 0, EMPTY);
+    service_ends(h, 0);
+    pass(h, 50000);
+    assert_false(device_peer_is_idle(h->peer));
+    pass(h, 15000);
+    assert_true(device_peer_is_idle(h->peer));
+}
+
+static void no_more_streams_are_kept_than_the_limit(void **state)
+{
+    struct harness *h = *state;
+    for (unsigned i = 0; i <= CHANNELS_IDLE_MAX; i++) { /* each of another principal */
+        ask_as(h, (char)('0' + i), "GET /", "");
+        service_says(h, i, EMPTY);
+    }
+    service_got(h, 0);
+    assert_true(wire_stream_at_end(h->streams[0].st)); /* the oldest had to go, in order */
+    service_ends(h, 0);
+    assert_int_equal(h->env.counters.streams_open, CHANNELS_IDLE_MAX);
+}
+
+static void an_idle_stream_that_speaks_is_dropped(void **state)
+{
+    struct harness *h = *state;
+    ask(h, "GET /", "");
+    service_says(h, 0, EMPTY);
+    service_says(h, 0, "HTTP/1.1 408 Request Timeout\r\n\r\n");
+    assert_int_equal(h->env.counters.streams_open, 0);
+    struct client *c = ask(h, "GET /", "");
+    assert_int_equal(h->stream_count, 2);
+    service_says(h, 1, EMPTY);
+    expect_answer(c, 200, "");
+}
+
+static void an_idle_stream_that_the_service_ended_is_not_used_again(void **state)
+{
+    struct harness *h = *state;
+    ask(h, "GET /", "");
+    service_says(h, 0, EMPTY);
+    service_ends(h, 0);
+    assert_int_equal(h->env.counters.streams_open, 0);
+    ask(h, "GET /", "");
+    assert_int_equal(h->stream_count, 2);
+}
+
+static void requests_before_the_session_is_up_wait_for_it(void **state)
+{
+    struct harness *h = *state;
+    h->cut = true;
+    struct client *c = ask(h, "GET /", "");
+    assert_int_equal(h->stream_count, 0);
+    h->cut = false;
+    pass(h, 2500); /* the greeting repeats */
+    assert_int_equal(h->stream_count, 1);
+    service_says(h, 0, EMPTY);
+    expect_answer(c, 200, "");
+}
+
+static void an_answer_survives_a_lost_link(void **state)
+{
+    struct harness *h = *state;
+    struct client *c = ask(h, "GET /", "");
+    service_says(h, 0, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfirst");
+    h->cut = true;
+    device_peer_link_down(h->peer);
+    wire_session_link_down(h->agent, harness_now_ms);
+    wire_stream_write(h->streams[0].st, (const uint8_t *)"later", 5);
+    pass(h, 5000);
+    assert_false(c->ended || c->aborted);
+    h->cut = false;
+    device_peer_link_up(h->peer);
+    wire_session_link_up(h->agent, harness_now_ms);
+    pass(h, 3000);
+    expect_answer(c, 200, "firstlater");
+}
+
+static void a_link_that_stays_away_breaks_what_was_under_way(void **state)
+{
+    struct harness *h = *state;
+    struct client *begun = ask(h, "GET /1", "");
+    service_says(h, 0, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfirst");
+    struct client *get = ask(h, "GET /2", "");
+    struct client *post = ask(h, "POST /3", "Content-Length: 0\r\n");
+    h->cut = true;
+    device_peer_link_down(h->peer);
+    pass(h, 29000);
+    assert_false(begun->aborted || get->ended || post->ended);
+    pass(h, 2000);
+    assert_true(begun->aborted);
+    expect_problem(get, PROBLEM_TIMEOUT);
+    expect_problem(post, PROBLEM_OUTCOME_UNKNOWN);
+}
+
+static void more_requests_than_streams_are_told_busy(void **state)
+{
+    struct harness *h = *state;
+    for (unsigned i = 0; i < WIRE_STREAMS_COUNT_DEFAULT; i++)
+        assert_false(ask(h, "GET /", "")->ended);
+    expect_problem(ask(h, "GET /", ""), PROBLEM_BUSY);
+    service_says(h, 0, EMPTY);
+    assert_false(ask(h, "GET /", "")->ended); /* on the stream that came free */
+}
+
+static void garbage_from_the_device_changes_nothing(void **state)
+{
+    struct harness *h = *state;
+    uint8_t garbage[300];
+    struct client *c = ask(h, "GET /", "");
+    for (unsigned i = 0; i < 2000; i++) {
+        harness_random(NULL, garbage, sizeof(garbage));
+        device_peer_message(h->peer, garbage, 1 + i % sizeof(garbage));
+    }
+    settle(h);
+    service_says(h, 0, EMPTY);
+    expect_answer(c, 200, "");
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, harness_make, harness_free)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(a_peer_nobody_asked_is_idle_after_its_greeting),
+        T(a_peer_that_was_asked_stays_longer_and_counts_from_the_end_of_its_last_use),
+        T(no_more_streams_are_kept_than_the_limit),
+        T(an_idle_stream_that_speaks_is_dropped),
+        T(an_idle_stream_that_the_service_ended_is_not_used_again),
+        T(requests_before_the_session_is_up_wait_for_it),
+        T(an_answer_survives_a_lost_link),
+        T(a_link_that_stays_away_breaks_what_was_under_way),
+        T(more_requests_than_streams_are_told_busy),
+        T(garbage_from_the_device_changes_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
