@@ -90,7 +90,7 @@ const char *self_test_result_advice(enum self_test_result result)
         break;
     case SELF_TEST_OPEN:
     case SELF_TEST_DEAF:
-        return "configure the broker as docs/operations.md says, with shutport_auth.so";
+        return "configure the broker as docs/broker.md says, with shutport_auth.so";
     case SELF_TEST_REFUSED:
         return "let shutport_auth.so read this registry, and make the credential with "
                "'shutport-bridge bridge add'";
