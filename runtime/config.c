@@ -167,15 +167,14 @@ void config_value_add(struct config_value *v, const struct config_key *key, cons
     v->line = line;
     if (!check(v, key, where, text, line, r))
         return;
-    char **larger = realloc(v->items, (v->count + 1) * sizeof(*larger));
     char *copy = strdup(text);
-    if (larger)
-        v->items = larger;
-    if (!larger || !copy) {
+    char **larger = copy ? realloc(v->items, (v->count + 1) * sizeof(*larger)) : NULL;
+    if (!larger) {
         free(copy);
         r->no_memory = true;
         return;
     }
+    v->items = larger;
     v->items[v->count++] = copy;
 }
 
@@ -214,15 +213,26 @@ static void replace(struct config *c, const struct config_key *key, const char *
         config_value_add(v, key, where, text, origin, 0, r);
 }
 
+/* PREFIX_KEY in capitals; false when it does not fit. */
+static bool environment_name(const char *prefix, const char *key,
+                             char ret_name[ENVIRONMENT_NAME_BYTES_MAX])
+{
+    int n = snprintf(ret_name, ENVIRONMENT_NAME_BYTES_MAX, "%s_%s", prefix, key);
+    if (n < 0 || (size_t)n >= ENVIRONMENT_NAME_BYTES_MAX)
+        return false;
+    for (char *at = ret_name; *at; at++) {
+        if (*at >= 'a' && *at <= 'z')
+            *at = (char)(*at - 'a' + 'A');
+    }
+    return true;
+}
+
 static void take_environment(struct config *c, const char *prefix, struct config_report *r)
 {
     for (const struct config_key *k = c->keys; k->name; k++) {
         char name[ENVIRONMENT_NAME_BYTES_MAX];
-        int n = snprintf(name, sizeof(name), "%s_%s", prefix, k->name);
-        if (n < 0 || (size_t)n >= sizeof(name) || k->type == CONFIG_SECTION)
+        if (k->type == CONFIG_SECTION || !environment_name(prefix, k->name, name))
             continue;
-        for (char *at = name; *at; at++)
-            *at = (char)toupper((unsigned char)*at);
         const char *text = getenv(name);
         if (text)
             replace(c, k, name, text, CONFIG_ORIGIN_ENVIRONMENT, r);
@@ -236,7 +246,7 @@ static void take_flag(struct config *c, const char *flag, struct config_report *
     const struct config_key *key = NULL;
     if (flag[len] == '=' && len < sizeof(name)) {
         for (size_t i = 0; i < len; i++)
-            name[i] = flag[i] == '-' ? '_' : flag[i];
+            name[i] = (char)(flag[i] == '-' ? '_' : flag[i]);
         name[len] = '\0';
         key = config_key_find(c->keys, name);
     }

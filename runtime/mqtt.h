@@ -1,5 +1,5 @@
 /* runtime/mqtt.h - one MQTT 5 session over TLS, on Paho MQTT C; the only file that includes its headers is
- * runtime/mqtt.c. All functions and events belong to the loop thread; Paho's threads only post to a mailbox.
+ * runtime/mqtt_attempt.c. All functions and events belong to the loop thread; Paho's threads only post to a mailbox.
  *
  *   STOPPED --start--> CONNECTING --CONNACK, SUBACK--> UP --loss--> WAITING --backoff--> CONNECTING
  *      ^------------------------------- stop ----------------------------------------------+

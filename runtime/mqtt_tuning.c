@@ -341,7 +341,7 @@ static int poll_writable(struct pollfd *fds, nfds_t count)
         enum socket_state state = state_of(fds[i].fd);
         bool must_ask = state == SOCKET_CONNECTING || state == SOCKET_BLOCKED;
         receiver.fds[i] = (struct pollfd){.fd = must_ask ? fds[i].fd : -1, .events = POLLOUT};
-        fds[i].revents = state == SOCKET_UP ? POLLOUT : 0;
+        fds[i].revents = (short)(state == SOCKET_UP ? POLLOUT : 0);
         ready += state == SOCKET_UP;
         ask = ask || must_ask;
     }
@@ -368,15 +368,17 @@ static int poll_readable(struct pollfd *fds, nfds_t count, int timeout_ms)
     for (nfds_t i = 0; i < count; i++) {
         enum socket_state state = state_of(fds[i].fd);
         receiver.fds[i].fd = state == SOCKET_UNKNOWN ? -1 : fds[i].fd;
-        receiver.fds[i].events = state == SOCKET_UP ? POLLIN : POLLOUT;
+        receiver.fds[i].events = (short)(state == SOCKET_UP ? POLLIN : POLLOUT);
     }
     pthread_mutex_unlock(&table.lock);
     receiver.fds[count] = (struct pollfd){.fd = table.wake_fd, .events = POLLIN};
     int rc = poll(receiver.fds, count + 1, receiver.has_news ? 0 : timeout_ms);
     receiver.has_news = false;
     for (nfds_t i = 0; i < count; i++) {
-        short revents = rc > 0 && receiver.fds[i].fd >= 0 ? receiver.fds[i].revents : 0;
-        fds[i].revents = receiver.fds[i].events == POLLIN ? revents : 0;
+        bool is_shown = rc > 0 && receiver.fds[i].fd >= 0 && receiver.fds[i].events == POLLIN;
+        fds[i].revents = 0;
+        if (is_shown)
+            fds[i].revents = receiver.fds[i].revents;
         ready += fds[i].revents != 0;
     }
     if (rc > 0 && receiver.fds[count].revents) {
