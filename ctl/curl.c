@@ -75,6 +75,19 @@ static bool take_body(void *user, const char *data, size_t len)
     return write_out(out, data, len);
 }
 
+static bool close_output(struct output *out)
+{
+    int rc = 0;
+    if (out->file == stdout)
+        rc = fflush(stdout);
+    else if (out->file)
+        rc = fclose(out->file);
+    if (rc == 0)
+        return true;
+    (void)fprintf(stderr, "shutport: cannot write the answer: %s\n", strerror(errno));
+    return false;
+}
+
 static enum exit_code finish_output(struct output *out, enum exit_code code)
 {
     if (!code && out->is_held) {
@@ -82,10 +95,8 @@ static enum exit_code finish_output(struct output *out, enum exit_code code)
         if (!code && !let_go(out))
             code = EXIT_CODE_FAILURE;
     }
-    if (out->file && (out->path ? fclose(out->file) : fflush(out->file)) != 0 && !code) {
-        (void)fprintf(stderr, "shutport: cannot write the answer: %s\n", strerror(errno));
+    if (!close_output(out) && !code)
         code = EXIT_CODE_FAILURE;
-    }
     free(out->held_fields);
     return code;
 }
