@@ -194,35 +194,34 @@ static void note_short_life(struct link *link, uint64_t lived_ms)
 }
 
 /* A loss is logged when it begins or changes; the tries that follow are debug lines (R8). */
+static void log_loss(const struct link *link, bool is_new, uint64_t retry_ms)
+{
+    const struct log_field fields[] = {
+        log_str("server", link->o.server->name), log_str("why", rt_mqtt_loss_text(link->loss)),
+        log_str("detail", link->detail), log_u64("retry_ms", retry_ms)};
+    enum log_level level = is_new ? LOG_WARN : LOG_DEBUG;
+    const char *event = is_new ? "no connection; trying again" : "still no connection";
+    if (link->loss == RT_MQTT_LOSS_TAKEN_OVER) {
+        level = LOG_ERROR;
+        event = "ALERT: another client connected with this device's identity and pushed us out; "
+                "waiting before the next try";
+    } else if (is_new && link->loss == RT_MQTT_LOSS_REFUSED) {
+        level = LOG_ERROR;
+        event = "not registered: the server refuses this device; trying again slowly";
+    }
+    if (log_is_on(level))
+        log_write(level, "link", event, fields, sizeof(fields) / sizeof(fields[0]));
+}
+
 static void note_loss(struct link *link, enum rt_mqtt_loss loss, const char *detail,
-                      uint64_t retry_ms, bool is_eager)
+                      uint64_t retry_ms)
 {
     bool is_new = loss != link->loss;
     link->loss = loss;
+    link->taken_over_count += loss == RT_MQTT_LOSS_TAKEN_OVER;
     snprintf(link->detail, sizeof(link->detail), "%s", detail ? detail : "");
     link->retry_at_ms = retry_ms == UINT64_MAX ? UINT64_MAX : rt_now_ms() + retry_ms;
-    if (loss == RT_MQTT_LOSS_TAKEN_OVER) {
-        link->taken_over_count++;
-        log_error("link",
-                  "ALERT: another client connected with this device's identity and pushed us out; "
-                  "waiting before the next try",
-                  log_str("server", link->o.server->name), log_u64("count", link->taken_over_count),
-                  log_u64("retry_ms", retry_ms));
-    } else if (is_eager && loss == RT_MQTT_LOSS_REFUSED) {
-        log_debug("link", "the broker does not know the new token yet",
-                  log_str("server", link->o.server->name), log_u64("retry_ms", retry_ms));
-        link->loss = RT_MQTT_LOSS_NONE; /* not yet an answer */
-    } else if (is_new && loss == RT_MQTT_LOSS_REFUSED) {
-        log_error("link", "not registered: the server refuses this device; trying again slowly",
-                  log_str("server", link->o.server->name), log_str("detail", detail));
-    } else if (is_new) {
-        log_warn("link", "no connection; trying again", log_str("server", link->o.server->name),
-                 log_str("why", rt_mqtt_loss_text(loss)), log_str("detail", detail),
-                 log_u64("retry_ms", retry_ms));
-    } else {
-        log_debug("link", "still no connection", log_str("server", link->o.server->name),
-                  log_str("why", rt_mqtt_loss_text(loss)), log_u64("retry_ms", retry_ms));
-    }
+    log_loss(link, is_new, retry_ms);
 }
 
 static void on_mqtt_down(void *user, enum rt_mqtt_loss loss, const char *detail, uint64_t retry_ms)
@@ -238,9 +237,10 @@ static void on_mqtt_down(void *user, enum rt_mqtt_loss loss, const char *detail,
     }
     link->state = LINK_TRYING;
     bool is_eager = link->is_fresh && now_ms - link->opened_at_ms < FRESH_MS;
-    note_loss(link, loss, detail, retry_ms, is_eager);
-    if (loss == RT_MQTT_LOSS_REFUSED && !is_eager)
-        link->must_rest = true;
+    if (loss == RT_MQTT_LOSS_REFUSED && is_eager)
+        return; /* not an answer yet: the broker may not know the new token */
+    note_loss(link, loss, detail, retry_ms);
+    link->must_rest = loss == RT_MQTT_LOSS_REFUSED;
     ask_turn_end(link);
 }
 

@@ -31,16 +31,16 @@ static void enter_live(struct pipe_set *set, struct pipe *p)
     set->live_count++;
 }
 
-static void leave_live(struct pipe *p)
+static void leave_live(struct pipe_set *set, struct pipe *p)
 {
     if (p->previous)
         p->previous->next = p->next;
     else
-        p->set->live = p->next;
+        set->live = p->next;
     if (p->next)
         p->next->previous = p->previous;
     p->next = p->previous = NULL;
-    p->set->live_count--;
+    set->live_count--;
 }
 
 static void drop_stream(struct pipe *p)
@@ -59,7 +59,7 @@ static void move_if_over(struct pipe *p)
 {
     if (p->stream || p->conn)
         return;
-    leave_live(p);
+    leave_live(p->set, p);
     p->next = p->set->over;
     p->set->over = p;
     p->set->ended(p->set->user);
@@ -249,9 +249,9 @@ void pipe_set_drain(struct pipe_set *set)
 
 void pipe_set_abandon(struct pipe_set *set)
 {
-    while (set->live) {
-        struct pipe *p = set->live;
-        leave_live(p);
+    struct pipe *next;
+    for (struct pipe *p = set->live; p; p = next) {
+        next = p->next;
         p->set = NULL;
         p->stream = NULL;
         if (p->conn)
@@ -259,6 +259,8 @@ void pipe_set_abandon(struct pipe_set *set)
         else
             free(p);
     }
+    set->live = NULL;
+    set->live_count = 0;
     pipe_set_drain(set);
 }
 

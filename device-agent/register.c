@@ -29,7 +29,7 @@
 #define OVERRIDES_MAX 64u
 #define LABELS_MAX 32u
 #define URL_MAX 600u
-#define CA_BYTES_MAX (1024u * 1024u)
+#define CA_BYTES_MAX ((size_t)1 << 20)
 #define RESERVE_FILE ".reserve"
 #define RESERVE_BYTES 16384u /* four times what an answer with a CA in it takes */
 #define REGISTRATIONS_PATH "/api/v1/registrations"

@@ -11,7 +11,7 @@
 #include "runtime/config.h"
 #include "wire/limits.h"
 
-#define MIB (1024 * 1024)
+#define BUDGET_BYTES_MAX (1024 * INT64_C(1048576))
 #define URL_MAX 512u
 
 static const struct config_key server_keys[] = {
@@ -88,13 +88,13 @@ static const struct config_key agent_keys[] = {
      .type = CONFIG_INTEGER,
      .fallback = "1048576",
      .min = WIRE_WINDOW_BYTES_MIN,
-     .max = WIRE_WINDOW_BYTES_MAX,
+     .max = (int64_t)WIRE_WINDOW_BYTES_MAX,
      .help = "what may be under way towards the device on one stream"},
     {.name = "send_budget_bytes",
      .type = CONFIG_INTEGER,
      .fallback = "4194304",
      .min = 65536,
-     .max = (int64_t)1024 * MIB,
+     .max = BUDGET_BYTES_MAX,
      .help = "what may wait to be acknowledged, over all streams"},
     {.name = "streams_max",
      .type = CONFIG_INTEGER,

@@ -124,7 +124,8 @@ static void one_server_too_many_is_refused(void **state)
     assert_int_equal(load(*state, text, &s, said, sizeof(said)), RT_OK);
     settings_free(s);
     s = NULL;
-    strcat(text, "server \"one-more\" { url = \"https://a\" }\n");
+    snprintf(text + strlen(text), sizeof(text) - strlen(text),
+             "server \"one-more\" { url = \"https://a\" }\n");
     assert_int_equal(load(*state, text, &s, said, sizeof(said)), RT_E_VALUE);
     assert_non_null(strstr(said, "more than 8 servers"));
 }
