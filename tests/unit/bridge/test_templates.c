@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +11,7 @@
 
 #include "bridge/problem.h"
 #include "portal/pages.h"
+#include "runtime/file.h"
 #include "runtime/json.h"
 
 static const char hostile[] = "\"'><script>alert(1)</script>&amp;`\r\n\x01\x7f{{name}}{id}";
@@ -175,6 +177,21 @@ static void every_problem_has_a_code_a_status_and_a_translation(void **state)
     }
 }
 
+static void every_problem_has_its_section_in_the_documentation(void **state)
+{
+    (void)state;
+    char heading[256], *text = NULL;
+    size_t len = 0;
+    assert_int_equal(file_read(SHUTPORT_SOURCE_DIR "/docs/errors.md", 1u << 20, &text, &len),
+                     RT_OK);
+    for (enum problem p = PROBLEM_BAD_REQUEST; p < PROBLEM_COUNT; p++) {
+        snprintf(heading, sizeof(heading), "\n## %s - %u %s\n", problem_code(p), problem_status(p),
+                 problem_title(p));
+        assert_non_null(strstr(text, heading));
+    }
+    free(text);
+}
+
 static void a_problem_for_programs_is_json_and_carries_all(void **state)
 {
     (void)state;
@@ -215,6 +232,7 @@ int main(void)
         cmocka_unit_test(a_page_that_grows_too_long_fails_as_a_whole),
         cmocka_unit_test(languages_are_chosen_by_quality),
         cmocka_unit_test(every_problem_has_a_code_a_status_and_a_translation),
+        cmocka_unit_test(every_problem_has_its_section_in_the_documentation),
         cmocka_unit_test(a_problem_for_programs_is_json_and_carries_all),
         cmocka_unit_test(a_problem_for_people_is_a_page),
     };
