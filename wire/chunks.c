@@ -4,14 +4,27 @@
 #include <stdlib.h>
 #include <string.h>
 
+static void free_one(struct wire_pool *pool)
+{
+    struct wire_chunk *chunk = pool->spare;
+
+    pool->spare = chunk->next_spare;
+    pool->spare_count--;
+    free(chunk);
+}
+
 void wire_pool_trim(struct wire_pool *pool)
 {
-    while (pool->spare) {
-        struct wire_chunk *next = pool->spare->next_spare;
-        free(pool->spare);
-        pool->spare = next;
-    }
-    pool->spare_count = 0;
+    while (pool->spare)
+        free_one(pool);
+    pool->idle_count = 0;
+}
+
+void wire_pool_age(struct wire_pool *pool)
+{
+    for (size_t i = (pool->idle_count + 1) / 2; i > 0; i--)
+        free_one(pool);
+    pool->idle_count = pool->spare_count;
 }
 
 static struct wire_chunk *pool_take(struct wire_pool *pool)
@@ -22,6 +35,8 @@ static struct wire_chunk *pool_take(struct wire_pool *pool)
         return malloc(sizeof(*chunk));
     pool->spare = chunk->next_spare;
     pool->spare_count--;
+    if (pool->spare_count < pool->idle_count)
+        pool->idle_count = pool->spare_count;
     return chunk;
 }
 

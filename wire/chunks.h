@@ -10,7 +10,7 @@
 #include "wire/session.h"
 
 #define WIRE_CHUNK_BYTES 16384u
-#define WIRE_SPARE_CHUNKS_MAX 8u
+#define WIRE_SPARE_CHUNKS_MAX 256u
 #define WIRE_CHUNK_PLACES_FEW 4u
 
 struct wire_chunk {
@@ -18,13 +18,16 @@ struct wire_chunk {
     uint8_t bytes[WIRE_CHUNK_BYTES];
 };
 
-/* Where chunks come from: a few spare ones, then malloc. */
+/* Where chunks come from: spare ones, then malloc. Giving 16 KiB back to malloc each time costs page faults, keeping
+ * them for ever costs memory: so the ones that nobody needed for a while go back. */
 struct wire_pool {
     struct wire_chunk *spare;
     size_t spare_count;
+    size_t idle_count; /* the fewest that lay spare since wire_pool_age */
 };
 
-void wire_pool_trim(struct wire_pool *pool);
+void wire_pool_trim(struct wire_pool *pool); /* all spare ones */
+void wire_pool_age(struct wire_pool *pool);  /* half of those not needed since the last time */
 
 struct wire_chunks {
     struct wire_pool *pool;     /* borrowed */

@@ -21,7 +21,7 @@
 #define WIRE_NEVER UINT64_MAX
 #define WIRE_LATE_RANGES_MAX 8u
 #define WIRE_NOTES_MAX 16u
-#define WIRE_SPARE_STREAMS_MAX 8u
+#define WIRE_SPARE_STREAMS_MAX 64u
 #define WIRE_QUANTUM_BYTES ((int64_t)WIRE_DATA_BYTES_MAX)
 #define WIRE_DATA_PIECE_MIN 512u /* no smaller piece is cut off a longer run to fill up a message */
 #define WIRE_PROBES_UNANSWERED_MAX 3u

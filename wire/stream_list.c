@@ -79,7 +79,6 @@ struct wire_stream *wire_stream_new(struct wire_session *s, enum wire_kind kind,
     st->rx.received = 1;
     st->rx.limit = 1 + (uint64_t)s->options.window_bytes; /* told in our HELLO */
     st->rx.end = WIRE_NEVER;
-    s->trim_at_ms = WIRE_NEVER;
     if (is_opener) {
         set_place(st, WIRE_PLACE_QUEUED, false);
         wire_list_append(&s->queued, &st->place_link);
@@ -187,7 +186,7 @@ static void silence(struct wire_stream *st)
 
 static void trim_later(struct wire_session *s)
 {
-    if (s->stream_count == 0 && s->alive_count == 0)
+    if (s->trim_at_ms == WIRE_NEVER)
         s->trim_at_ms = s->now_ms + WIRE_TRIM_MS;
 }
 
@@ -305,8 +304,12 @@ void wire_stream_free_all(struct wire_session *s)
 void wire_stream_trim(struct wire_session *s)
 {
     s->trim_at_ms = WIRE_NEVER;
-    if (s->stream_count > 0)
+    if (s->stream_count > 0 || s->alive_count > 0) {
+        wire_pool_age(&s->pool);
+        if (s->pool.spare_count > 0)
+            trim_later(s);
         return;
+    }
     free_list(&s->spare_streams);
     s->spare_stream_count = 0;
     wire_pool_trim(&s->pool);

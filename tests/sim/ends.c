@@ -254,16 +254,16 @@ static void random_bytes(void *user, uint8_t *out, size_t len)
         out[i] = (uint8_t)sim_random(e->world, 256);
 }
 
-/* What the options allow: every stream with both windows full, and what is kept for speed. */
+/* What the options allow: every stream with both windows full. What is kept for speed was in use before. */
 static size_t limit_of(const struct end *e, const struct end *peer)
 {
     const size_t streams = 2 * (e->options.streams_count_max + peer->options.streams_count_max);
     const size_t chunk = sizeof(struct wire_chunk);
     const size_t chunks = 2 * (e->options.window_bytes / WIRE_CHUNK_BYTES + 3);
-    const size_t live = e->options.streams_count_max + WIRE_SPARE_STREAMS_MAX;
+    const size_t live = e->options.streams_count_max;
 
     return sizeof(struct wire_session) + streams * (sizeof(struct wire_stream) + 256) +
-           2 * live * chunks * chunk + WIRE_SPARE_CHUNKS_MAX * chunk;
+           2 * live * chunks * chunk;
 }
 
 void end_start(struct world *w, struct end *e)
