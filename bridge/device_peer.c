@@ -382,6 +382,7 @@ void device_peer_link_up(struct device_peer *p)
 void device_peer_link_down(struct device_peer *p)
 {
     wire_session_link_down(p->session, p->env->now_ms());
+    p->heard_ms = 0; /* the next sign of life is news */
     note_session_deadline(p);
 }
 

@@ -138,10 +138,9 @@ static bool doubt(void *user, void *value)
 {
     struct presence_table *t = user;
     struct entry *e = value;
-    if (e->state == PRESENCE_ONLINE) {
-        set_state(t, e, PRESENCE_UNKNOWN);
+    if (e->state == PRESENCE_ONLINE)
         set_to_ask(t, e, true);
-    }
+    set_state(t, e, PRESENCE_UNKNOWN);
     return true;
 }
 

@@ -30,7 +30,8 @@ bool presence_heard(struct presence_table *t, const char *device);
 /* It did not answer, or said good-bye. */
 void presence_gone(struct presence_table *t, const char *device);
 void presence_forget(struct presence_table *t, const char *device); /* deregistered */
-/* The own link was lost: nobody is known to be ONLINE; who was is asked again (presence_next_to_ask). */
+/* The own link was lost: nothing is known any more. A broker that stops sends every will, and a device that is faster back
+ * than this bridge says so to nobody, so OFFLINE is doubted too. Who was ONLINE is asked again (presence_next_to_ask). */
 void presence_doubt_all(struct presence_table *t);
 
 /* Ask this device for a sign of life when its turn comes. */

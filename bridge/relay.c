@@ -24,7 +24,7 @@
 #define RELAY_SWEEP_MS 1000u /* how often idle peers are looked for */
 #define RELAY_ASK_TURN_MS 100u
 #define RELAY_ASK_TURN_COUNT 50u            /* 500 greetings a second */
-#define RELAY_ASK_SEEN_S (7u * 24u * 3600u) /* who was seen by then is asked after a start */
+#define RELAY_ASK_SEEN_S (7u * 24u * 3600u) /* who was seen by then is asked */
 
 /* What the relay keeps beside a peer. */
 struct member {
@@ -46,7 +46,7 @@ struct relay {
     struct map members; /* device id -> struct member */
     struct member_list all, ready;
     char name[TOPIC_BRIDGE_NAME_MAX + 1];
-    bool has_asked, is_stopping;
+    bool is_stopping;
     void (*stopped)(void *user);
     void *stopped_user;
     /* The one message on its way out. Kept when the link said it is full; then nothing else is built. */
@@ -225,9 +225,8 @@ static void on_link_up(void *user)
     r->env.link_changed_ms = r->env.now_ms();
     TAILQ_FOREACH(m, &r->all, all)
     device_peer_link_up(m->peer);
-    if (!r->has_asked && r->registry)
+    if (r->registry)
         registry_devices_each(r->registry, ask_if_lately_seen, r);
-    r->has_asked = true;
     rt_timer_set(r->ask_timer, 0);
     rt_turn_end_ask(r->turn_end);
 }
