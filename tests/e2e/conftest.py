@@ -13,6 +13,12 @@ def pytest_sessionstart(session):
     WORK.mkdir(parents=True, exist_ok=True)
 
 
+def pytest_sessionfinish(session, exitstatus):
+    """What a failed run leaves is for looking at."""
+    if exitstatus == 0:
+        shutil.rmtree(WORK, ignore_errors=True)
+
+
 @pytest.fixture(scope="session")
 def stack():
     with Stack("session") as running:

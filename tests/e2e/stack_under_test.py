@@ -21,7 +21,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "demo"))
 import settings  # noqa: E402 (the demo's own: the tests write configuration with the same hands)
 
-WORK = ROOT / "build" / "e2e"
+WORK = ROOT / "build" / "e2e" / str(os.getpid())  # so that several can run at the same time
 STACK_BUILD = pathlib.Path(os.environ.get("SHUTPORT_STACK_BUILD", ROOT / "build" / "release"))
 PLUGIN = ROOT / "build" / "release" / "broker-config" / "shutport_auth.so"
 LOOPBACK = "127.0.0.1"
