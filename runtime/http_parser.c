@@ -61,6 +61,8 @@ static int stop(struct rt_http_parser *p)
 
 static int text_append(struct rt_http_parser *p, struct span *span, const char *at, size_t len)
 {
+    if (len == 0)
+        return HPE_OK;
     if (p->text_len + len > HTTP_HEAD_BYTES_MAX)
         return refuse(p, "the head is too large");
     if (p->text_len + len > p->text_cap) {
@@ -88,6 +90,9 @@ static struct http_slice slice_of(const struct rt_http_parser *p, struct span sp
 
 static int on_status(llhttp_t *llhttp, const char *at, size_t len)
 {
+    for (size_t i = 0; i < len; i++) /* llhttp takes any byte here (RFC 9112 §4 does not) */
+        if (((uint8_t)at[i] < 0x20 && at[i] != '\t') || at[i] == 0x7f)
+            return refuse(of(llhttp), "a control character in the reason phrase");
     return text_append(of(llhttp), &of(llhttp)->reason, at, len);
 }
 
@@ -114,7 +119,7 @@ static int on_header_value(llhttp_t *llhttp, const char *at, size_t len)
         return HPE_OK;
     struct span *value = &p->values[p->field_count];
     if (!p->field_open)
-        return refuse(p, "a value without a name");
+        return refuse(p, "a field without a name");
     return text_append(p, value, at, len);
 }
 
@@ -123,6 +128,8 @@ static int on_header_value_complete(llhttp_t *llhttp)
     struct rt_http_parser *p = of(llhttp);
     if (is_skipped(p))
         return HPE_OK;
+    if (!p->field_open || p->names[p->field_count].len == 0)
+        return refuse(p, "a field without a name");
     p->field_open = false;
     if (!p->in_body) {
         p->field_count++;

@@ -280,6 +280,8 @@ static void ambiguous_or_broken_responses_are_bad(void **state)
         "HTTP/1.1 099 Low\r\nContent-Length: 0\r\n\r\n",
         "HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n",
         "HTTP/0.9 200 OK\r\n\r\n",
+        "HTTP/1.1 200 O\x01K\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\n: nameless\r\n\r\n",
         "ICY 200 OK\r\n\r\n",
         "garbage\r\n\r\n",
     };
