@@ -18,7 +18,7 @@ enum wire_code conn_code_of_end(enum rt_conn_end end, bool was_ready)
     case RT_CONN_END_RESET:
         break;
     }
-    return was_ready ? WIRE_CODE_SERVICE_RESET : WIRE_CODE_SERVICE_REFUSED;
+    return WIRE_CODE_SERVICE_RESET; /* before it was ready: inside the TLS handshake */
 }
 
 enum wire_code conn_code_of_err(enum rt_err err)

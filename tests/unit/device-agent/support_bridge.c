@@ -13,6 +13,7 @@
 
 #define RUN_MS_MAX 20000u
 #define STREAM_MS_MAX 60000u
+#define WAKE_MS 2u
 
 static void on_output(void *user)
 {
@@ -221,35 +222,36 @@ bool flow_is_over(const struct flow *flow)
     return flow->broken != WIRE_CODE_NONE || (flow->is_ended && flow->is_finished);
 }
 
-static void on_alarm(uv_timer_t *timer)
+static void on_wake(uv_timer_t *timer)
 {
-    *(bool *)timer->data = true;
+    (void)timer; /* services are threads: what they did wakes no loop */
 }
 
-static void on_alarm_closed(uv_handle_t *handle)
+static void on_wake_closed(uv_handle_t *handle)
 {
     free(handle);
 }
 
-static uv_timer_t *alarm_new(struct bridge *b, uint64_t ms, bool *rang)
+/* Run until `done` says so or the time is over; what `done` said last. */
+static bool run(struct bridge *b, uint64_t ms, bool (*done)(void *user), void *user)
 {
+    uint64_t end_ms = rt_now_ms() + ms;
+    bool is_done = false;
     uv_timer_t *timer = calloc(1, sizeof(*timer));
     assert_non_null(timer);
-    uv_update_time(&b->loop);
     uv_timer_init(&b->loop, timer);
-    timer->data = rang;
-    uv_timer_start(timer, on_alarm, ms, 0);
-    return timer;
+    uv_timer_start(timer, on_wake, 0, WAKE_MS);
+    while (!is_done && rt_now_ms() < end_ms) {
+        uv_run(&b->loop, UV_RUN_ONCE);
+        is_done = done && done(user);
+    }
+    uv_close((uv_handle_t *)timer, on_wake_closed);
+    return is_done;
 }
 
 void bridge_run_until(struct bridge *b, bool (*done)(void *user), void *user)
 {
-    bool rang = false, is_done;
-    uv_timer_t *timer = alarm_new(b, RUN_MS_MAX, &rang);
-    while (is_done = done(user), !is_done && !rang)
-        uv_run(&b->loop, UV_RUN_ONCE);
-    uv_close((uv_handle_t *)timer, on_alarm_closed);
-    assert_true(is_done);
+    assert_true(run(b, RUN_MS_MAX, done, user));
 }
 
 static bool flow_is_over_cb(void *user)
@@ -264,9 +266,5 @@ void bridge_run_until_over(struct flow *flow)
 
 void bridge_run_for(struct bridge *b, uint64_t ms)
 {
-    bool rang = false;
-    uv_timer_t *timer = alarm_new(b, ms, &rang);
-    while (!rang)
-        uv_run(&b->loop, UV_RUN_ONCE);
-    uv_close((uv_handle_t *)timer, on_alarm_closed);
+    run(b, ms, NULL, NULL);
 }

@@ -180,3 +180,9 @@ void serve_hold(struct serve *serve, int fd)
     while (receive(serve, fd, buf, sizeof(buf)) > 0)
         ;
 }
+
+void serve_send_and_hold(struct serve *serve, int fd)
+{
+    serve_send(serve, fd);
+    serve_hold(serve, fd);
+}

@@ -41,6 +41,7 @@ void serve_count_then_answer(struct serve *serve,
 void serve_read_when_told(struct serve *serve,
                           int fd); /* nothing until `go`; then as the last one */
 void serve_send_then_reset(struct serve *serve, int fd);
+void serve_send_and_hold(struct serve *serve, int fd); /* send_bytes, then as serve_hold */
 void serve_answer_early(struct serve *serve,
                         int fd);              /* "no" at once, and close over unread bytes */
 void serve_hold(struct serve *serve, int fd); /* read until the other side ends or breaks it */

@@ -21,6 +21,49 @@ static void assert_pattern(const uint8_t *data, size_t len)
     }
 }
 
+/* Waits, so that no claim hangs on how fast the machine is. */
+struct wait {
+    const struct serve *serve;
+    const struct flow *flow;
+    size_t value;
+};
+
+static bool has_received(void *user)
+{
+    const struct wait *w = user;
+    return w->serve->received_bytes == w->value;
+}
+
+static void wait_received(struct bridge *b, const struct serve *serve, size_t bytes)
+{
+    struct wait w = {.serve = serve, .value = bytes};
+    bridge_run_until(b, has_received, &w);
+}
+
+static bool has_connections(void *user)
+{
+    const struct wait *w = user;
+    return w->serve->connections == w->value;
+}
+
+static void wait_connections(struct bridge *b, const struct serve *serve, size_t count)
+{
+    struct wait w = {.serve = serve, .value = count};
+    bridge_run_until(b, has_connections, &w);
+}
+
+static bool has_got(void *user)
+{
+    const struct wait *w = user;
+    return w->flow->got_len == w->value;
+}
+
+static void wait_got(const struct flow *flow, size_t bytes)
+{
+    struct wait w = {.flow = flow, .value = bytes};
+    bridge_run_until(flow->bridge, has_got, &w);
+}
+
 static void large_transfers_go_both_ways_at_once_unchanged(void **state)
 {
     struct bridge *b = *state;
@@ -120,8 +163,7 @@ static void a_reset_by_the_service_is_no_end_of_the_answer(void **state)
     serve_start(&serve, serve_send_then_reset);
     bridge_add_service(b, "web", serve.port);
     flow_open(&flow, b, "web");
-    bridge_run_for(b, 100);
-    assert_int_equal(flow.got_len, 1000);
+    wait_got(&flow, 1000);
     serve.go = true;
     bridge_run_until_over(&flow);
     assert_int_equal(flow.broken, WIRE_CODE_SERVICE_RESET);
@@ -138,7 +180,7 @@ static void a_reset_is_an_end_where_the_service_is_set_so(void **state)
     serve_start(&serve, serve_send_then_reset);
     bridge_add_service(b, "web", serve.port)->reset_on_abort = false;
     flow_open(&flow, b, "web");
-    bridge_run_for(b, 100);
+    wait_got(&flow, 1000);
     serve.go = true;
     bridge_run_until_over(&flow);
     assert_int_equal(flow.broken, WIRE_CODE_NONE);
@@ -172,12 +214,10 @@ static void a_stream_that_the_bridge_breaks_off_resets_the_service(void **state)
     serve_start(&serve, serve_hold);
     bridge_add_service(b, "web", serve.port);
     flow_open(&flow, b, "web");
-    bridge_run_for(b, 100);
-    assert_int_equal(serve.received_bytes, 5000);
+    wait_received(b, &serve, 5000);
     wire_stream_reset(flow.stream, WIRE_CODE_CANCELLED);
     flow_done(&flow);
-    bridge_run_for(b, 100);
-    assert_int_equal(serve.connections, 0);
+    wait_connections(b, &serve, 0);
     assert_int_equal(serve.last_errno, ECONNRESET); /* not an orderly end */
     assert_true(peer_is_idle(b->peer));
     serve_stop(&serve);
@@ -224,15 +264,16 @@ static void one_connection_too_many_is_refused_until_another_ends(void **state)
     flow_open(&flows[2], b, "web");
     bridge_run_until_over(&flows[2]);
     assert_int_equal(flows[2].broken, WIRE_CODE_TOO_MANY);
+    wait_connections(b, &serve, 2);
     flow_done(&flows[0]);
-    bridge_run_for(b, 100);
+    wait_connections(b, &serve, 1);
     flow_open(&flows[3], b, "web");
-    bridge_run_for(b, 100);
+    wait_connections(b, &serve, 2);
     assert_int_equal(flows[3].broken, WIRE_CODE_NONE);
     assert_int_equal(b->services[0].connections_count, 2);
     for (size_t i = 1; i < 4; i++)
         flow_done(&flows[i]);
-    bridge_run_for(b, 100);
+    wait_connections(b, &serve, 0);
     serve_stop(&serve);
 }
 
@@ -262,7 +303,7 @@ static void a_service_that_speaks_no_tls_is_untrusted(void **state)
     struct serve serve = {.send_bytes = 4096};
     struct flow flow = {.send_len = 100};
     char detail[128];
-    serve_start(&serve, serve_send);
+    serve_start(&serve, serve_send_and_hold);
     struct service *s = bridge_add_service(b, "web", serve.port);
     assert_int_equal(rt_tls_client_new(NULL, pin, &s->tls, detail, sizeof(detail)), RT_OK);
     flow_open(&flow, b, "web");
@@ -301,6 +342,12 @@ static void without_descriptors_a_stream_is_refused_and_later_ones_work(void **s
     serve_stop(&serve);
 }
 
+static bool is_idle(void *user)
+{
+    const struct bridge *b = user;
+    return peer_is_idle(b->peer);
+}
+
 static bool has_pong(void *user)
 {
     struct bridge *b = user;
@@ -328,8 +375,7 @@ static void a_ping_tells_whether_the_service_answers(void **state)
     assert_int_equal(ping(b, "web"), WIRE_CODE_NONE);
     assert_int_equal(ping(b, "raw"), WIRE_CODE_SERVICE_REFUSED);
     assert_int_equal(ping(b, "www"), WIRE_CODE_NO_SUCH_SERVICE);
-    bridge_run_for(b, 50);
-    assert_true(peer_is_idle(b->peer));
+    bridge_run_until(b, is_idle, b);
     flow_done(&flow);
     serve_stop(&serve);
 }
@@ -342,12 +388,11 @@ static void a_peer_freed_in_the_middle_resets_its_connections(void **state)
     serve_start(&serve, serve_hold);
     bridge_add_service(b, "web", serve.port);
     flow_open(&flow, b, "web");
-    bridge_run_for(b, 100);
+    wait_received(b, &serve, 5000);
     peer_free(b->peer);
     assert_int_equal(peer_new(&b->peer_options, "bridge-1", 8, &b->peer), RT_OK);
     peer_link_up(b->peer);
-    bridge_run_for(b, 100);
-    assert_int_equal(serve.connections, 0);
+    wait_connections(b, &serve, 0);
     assert_int_equal(serve.last_errno, ECONNRESET);
     flow_done(&flow);
     serve_stop(&serve);
@@ -361,8 +406,7 @@ static void a_new_agent_ends_the_old_streams_and_serves_new_ones(void **state)
     serve_start(&serve, serve_echo);
     bridge_add_service(b, "web", serve.port);
     flow_open(&old, b, "web");
-    bridge_run_for(b, 100);
-    assert_int_equal(old.got_len, 5000);
+    wait_got(&old, 5000);
     peer_free(b->peer);
     assert_int_equal(peer_new(&b->peer_options, "bridge-1", 8, &b->peer), RT_OK);
     peer_link_up(b->peer);
