@@ -47,6 +47,8 @@ static void answer(struct wire_session *s, uint64_t to, uint64_t nonce)
     g->to_nonce = nonce;
 }
 
+/* Not ours, or not any more. A numbered message shows a peer that believes in a pair that is gone: it is told. A
+ * HELLO with number 0 that is addressed to somebody before us says nothing about now. */
 static enum wire_err hear_stranger(struct wire_session *s, const struct wire_header *h,
                                    const struct wire_frame *f)
 {
@@ -86,10 +88,8 @@ enum wire_err wire_greeting_hear(struct wire_session *s, const struct wire_heade
         wire_greeting_hear_current(s, &f.hello);
         return WIRE_OK;
     }
-    if (h->receiver != 0 && h->receiver != g->own && !(s->is_up && h->receiver == s->own)) {
-        s->counters.stale++; /* meant for somebody who was here before */
-        return WIRE_OK;
-    }
+    if (h->receiver != 0 && h->receiver != g->own && !(s->is_up && h->receiver == s->own))
+        return hear_stranger(s, h, &f);
     if (f.hello.nonce != 0)
         answer(s, h->sender, f.hello.nonce);
     return WIRE_OK;

@@ -7,6 +7,8 @@
 #include "tests/sim/sim.h"
 
 #define HEALED_MS 240000u /* by then everything must be over once the network is well */
+#define REQUEST_MS                                                                                 \
+    20000u /* a request over a healthy network, whatever the ends believe of each other */
 #define STEPS_MAX 3000000u
 
 uint64_t sim_random(struct world *w, uint64_t below)
@@ -274,7 +276,7 @@ static void run_until_over(struct world *w, uint64_t until_ms)
 static void request_after_healing(struct world *w)
 {
     for (int tries = 0; tries < 2; tries++) {
-        const uint64_t until = w->now_ms + HEALED_MS;
+        const uint64_t until = w->now_ms + REQUEST_MS;
 
         while (!end_open(w) &&
                w->now_ms < until) /* what is left of the old may hold the last place */

@@ -10,7 +10,7 @@
 #include "wire/session.h"
 
 #define PAIR_STREAMS_MAX 512u
-#define PAIR_KEPT_MAX 64u
+#define PAIR_KEPT_MAX 128u
 
 struct pair;
 
