@@ -241,6 +241,10 @@ static void create_anchor(void)
 {
     /* Kept for the life of the process: see the head of this file. */
     static MQTTAsync anchor;
+    if (!RT_MQTT_TUNED) { /* as packaged it would obey them (S12); nothing else in a daemon wants them */
+        unsetenv("http_proxy");
+        unsetenv("https_proxy");
+    }
     MQTTAsync_init_options init = MQTTAsync_init_options_initializer;
     init.do_openssl_init = 0; /* OpenSSL does that itself, and conn.c uses it too */
     MQTTAsync_global_init(&init);
