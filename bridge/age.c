@@ -26,7 +26,7 @@ void age_of(uint64_t at_s, uint64_t now_s, struct age *ret_age)
         ret_age->is_now = true;
     else if (s < 3600u)
         snprintf(ret_age->minutes, sizeof(ret_age->minutes), "%u", (unsigned)(s / 60u) % 60u);
-    else if (s < 48u * 3600u)
+    else if (s < UINT64_C(48) * 3600u)
         snprintf(ret_age->hours, sizeof(ret_age->hours), "%u", (unsigned)(s / 3600u) % 48u);
     else
         snprintf(ret_age->days, sizeof(ret_age->days), "%u",

@@ -78,7 +78,7 @@ static struct json *list_json(const struct portal_call *call, struct device_list
     struct json *root = json_new_object();
     struct json *array = json_add_array(root, "devices");
     size_t shown = 0, i = 0;
-    qsort(list->rows, list->count, sizeof(*list->rows), by_id);
+    qsort(list->rows, list->count, sizeof(const struct device_row *), by_id);
     for (; i < list->count && shown < DEVICE_PAGE_COUNT; i++) {
         if (strcmp(list->rows[i]->id, after) <= 0)
             continue;

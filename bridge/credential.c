@@ -155,8 +155,8 @@ static bool name_reads_as(struct http_slice name, const char *text)
     if (name.len != strlen(text))
         return false;
     for (size_t i = 0; i < name.len; i++) {
-        char c = name.at[i] == '_' ? '-' : name.at[i];
-        if (strncasecmp(&c, &text[i], 1) != 0)
+        const char *at = name.at[i] == '_' ? "-" : &name.at[i];
+        if (strncasecmp(at, &text[i], 1) != 0)
             return false;
     }
     return true;

@@ -61,11 +61,11 @@ bool device_list_make(const struct portal_call *call, const struct device_filter
 {
     const struct registry *registry = call->portal->options.registry;
     struct gathering g = {.call = call, .filter = filter};
-    g.list.rows = calloc(registry_devices_count(registry) + 1, sizeof(*g.list.rows));
+    g.list.rows = calloc(registry_devices_count(registry) + 1, sizeof(const struct device_row *));
     if (!g.list.rows)
         return false;
     registry_devices_each(registry, gather, &g);
-    qsort(g.list.rows, g.list.count, sizeof(*g.list.rows), by_name);
+    qsort(g.list.rows, g.list.count, sizeof(const struct device_row *), by_name);
     *ret_list = g.list;
     return true;
 }

@@ -49,7 +49,7 @@ void *map_get(const struct map *m, const void *key, size_t key_len)
 static bool map_grow(struct map *m)
 {
     size_t slot_count = m->slot_count ? m->slot_count * 2 : MAP_FIRST_SLOTS;
-    struct map_entry **slots = calloc(slot_count, sizeof(*slots));
+    struct map_entry **slots = calloc(slot_count, sizeof(struct map_entry *));
     if (!slots)
         return false;
     if (m->slot_count == 0)

@@ -16,7 +16,7 @@
 #include "runtime/crypto.h"
 #include "runtime/loop.h"
 
-#define STATE_HEX_LEN (2u * STORE_HASH_BYTES)
+#define STATE_HEX_LEN ((size_t)2 * STORE_HASH_BYTES)
 #define LOCATION_MAX (HANDOFF_LOCATION_BYTES_MAX + 2u * URL_BYTES_MAX)
 
 static const char *safe_to(const char *to)

@@ -14,6 +14,8 @@
 
 #define RETRY_REGISTRY_S 5u
 #define HEADERS_MAX 16u
+#define CSRF_OF_SESSION 1u
+#define CSRF_OF_FORM 2u
 
 /* Pages that stand alone: nothing but their own style. */
 static const char alone_policy[] = "default-src 'none'; style-src 'unsafe-inline'; "
@@ -281,25 +283,24 @@ void call_answer_asset(struct portal_call *call)
 
 /* --- what pages share --------------------------------------------------------------------------------------------- */
 
-static void csrf_of(const char *label, const void *secret, size_t len, char ret_text[CSRF_TEXT_MAX])
+/* The token is a hash of what only this browser and we know; the label keeps the two kinds apart. */
+static void csrf_of(uint8_t label, const void *secret, size_t len, char ret_text[CSRF_TEXT_MAX])
 {
-    uint8_t input[64 + COOKIE_VALUE_MAX] = {0}, digest[CRYPTO_SHA256_BYTES];
-    size_t label_len = strlen(label);
-    memcpy(input, label, label_len);
-    memcpy(input + label_len, secret, len);
-    crypto_sha256(input, label_len + len, digest);
+    uint8_t input[1 + COOKIE_VALUE_MAX] = {label}, digest[CRYPTO_SHA256_BYTES];
+    memcpy(input + 1, secret, len);
+    crypto_sha256(input, 1 + len, digest);
     crypto_base64url(digest, sizeof(digest), ret_text, CSRF_TEXT_MAX);
 }
 
 void call_csrf(const struct portal_call *call, char ret_text[CSRF_TEXT_MAX])
 {
-    csrf_of("shutport csrf 1 ", call->who.credential_hash, sizeof(call->who.credential_hash),
+    csrf_of(CSRF_OF_SESSION, call->who.credential_hash, sizeof(call->who.credential_hash),
             ret_text);
 }
 
 void form_csrf(const char *cookie, char ret_text[CSRF_TEXT_MAX])
 {
-    csrf_of("shutport form 1 ", cookie, strnlen(cookie, COOKIE_VALUE_MAX), ret_text);
+    csrf_of(CSRF_OF_FORM, cookie, strnlen(cookie, COOKIE_VALUE_MAX), ret_text);
 }
 
 bool call_may_administer(const struct portal_call *call, const struct device_row *device)

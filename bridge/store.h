@@ -22,7 +22,7 @@
 #define STORE_LABELS_BYTES_MAX 2047u /* key=value, one a line */
 #define STORE_BROKER_ID_MAX 63u
 #define STORE_TICKET_LIFE_S 60u
-#define STORE_TOMBSTONE_LIFE_S (30u * 24u * 3600u)
+#define STORE_TOMBSTONE_LIFE_S (UINT64_C(30) * 24u * 3600u)
 
 enum store_err {
     STORE_OK = 0,

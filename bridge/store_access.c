@@ -5,10 +5,11 @@
 
 #include "runtime/loop.h"
 
-#define AUDIT_LIFE_S (400u * 24u * 3600u)
-#define SESSION_KEEP_S                                                                             \
-    (7u * 24u * 3600u)            /* beyond the idle limit: a transfer may outlive its session */
-#define CHANGES_KEPT_COUNT 10000u /* generations; a bridge further behind reads everything anew */
+#define AUDIT_LIFE_S (UINT64_C(400) * 24u * 3600u)
+/* Beyond the idle limit: a transfer may outlive its session, and removing the session would cut it. */
+#define SESSION_KEEP_S (UINT64_C(7) * 24u * 3600u)
+/* Generations; a bridge further behind reads everything anew. */
+#define CHANGES_KEPT_COUNT 10000u
 
 bool access_is_reserved(struct store *s, const char *id)
 {
