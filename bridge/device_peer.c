@@ -392,6 +392,18 @@ void device_peer_greet(struct device_peer *p)
     note_session_deadline(p);
 }
 
+void device_peer_knock(struct device_peer *p)
+{
+    uint64_t now_ms = p->env->now_ms();
+    if (!wire_session_is_up(p->session)) {
+        device_peer_greet(p);
+        return;
+    }
+    wire_session_link_up(p->session, now_ms);
+    (void)wire_session_ping(p->session, now_ms, SERVICE_DEFAULT, sizeof(SERVICE_DEFAULT) - 1);
+    note_session_deadline(p);
+}
+
 void device_peer_run_retries(struct device_peer *p)
 {
     struct exchange_list waiting = TAILQ_HEAD_INITIALIZER(waiting);

@@ -52,6 +52,8 @@ size_t device_peer_next(struct device_peer *p, uint8_t *buf, size_t cap);
 void device_peer_link_up(struct device_peer *p);
 void device_peer_link_down(struct device_peer *p);
 void device_peer_greet(struct device_peer *p);
+/* It is taken for offline: have it prove the contrary, if it can. */
+void device_peer_knock(struct device_peer *p);
 /* Start what asked to be tried once more. Called at the end of a loop turn, before device_peer_next. */
 void device_peer_run_retries(struct device_peer *p);
 uint64_t device_peer_deadline(const struct device_peer *p);

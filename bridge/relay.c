@@ -450,7 +450,7 @@ void relay_begin(struct relay *r, struct request *request)
         counters->failed++;
         client_answer_problem(request->client, PROBLEM_BUSY, NULL, RELAY_RETRY_BUSY_S, NULL, 0);
     } else if (presence_get(r->env.presence, device) == PRESENCE_OFFLINE) {
-        device_peer_greet(m->peer); /* should it be back, the next try finds it */
+        device_peer_knock(m->peer); /* should it be back, the next try finds it */
         exchange_refuse_offline(&r->env, request);
     } else {
         exchange_begin(m->peer, request);

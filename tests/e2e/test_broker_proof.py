@@ -12,7 +12,7 @@ import pytest
 
 from broker_fixture import LOOPBACK, ROOT, Broker, free_port, wait_until
 
-BRIDGE = pathlib.Path(os.environ.get("SHUTPORT_BUILD", ROOT / "build" / "release")) / "bridge" / "shutport-bridge"
+BRIDGE = pathlib.Path(os.environ.get("SHUTPORT_STACK_BUILD", ROOT / "build" / "release")) / "bridge" / "shutport-bridge"
 NAME = "bridge-1"
 CONFIG_EXIT = 78
 PROOF_S = 25  # a refusal is final after 10 s

@@ -179,6 +179,7 @@ struct harness {
     size_t client_count;
     bool cut; /* nothing gets through either way */
     bool silent;
+    unsigned heard_count;
     struct route_names names;
 };
 
@@ -203,6 +204,12 @@ static inline void ignore_peer(void *user, struct device_peer *peer)
 {
     (void)user;
     (void)peer;
+}
+
+static inline void note_heard(void *user, struct device_peer *peer)
+{
+    (void)peer;
+    ((struct harness *)user)->heard_count++;
 }
 
 static inline void note_silent(void *user, struct device_peer *peer)
@@ -243,8 +250,16 @@ static inline void agent_broken(void *user, struct wire_stream *st, enum wire_co
         a->broken = code;
 }
 
-static const struct wire_session_events agent_events = {.opened = agent_opened,
-                                                        .broken = agent_broken};
+static inline void agent_pinged(void *user, uint64_t id, const char *service, size_t service_len)
+{
+    struct harness *h = user;
+    (void)service;
+    (void)service_len;
+    wire_session_pong(h->agent, id, WIRE_CODE_NONE);
+}
+
+static const struct wire_session_events agent_events = {
+    .opened = agent_opened, .broken = agent_broken, .ping = agent_pinged};
 
 static inline void agent_start(struct harness *h)
 {
@@ -319,7 +334,7 @@ static inline int harness_make(void **state)
     h->env.link_is_up = true;
     h->env.now_ms = harness_now;
     h->env.output = ignore_peer;
-    h->env.heard = ignore_peer;
+    h->env.heard = note_heard;
     h->env.silent = note_silent;
     h->env.wake_by = ignore_time;
     h->env.last_seen_s = seen_at;

@@ -96,6 +96,18 @@ static void an_answer_survives_a_lost_link(void **state)
     expect_answer(c, 200, "firstlater");
 }
 
+static void a_device_taken_for_offline_is_heard_again_when_it_answers_a_knock(void **state)
+{
+    struct harness *h = *state;
+    ask(h, "GET /", "");
+    service_says(h, 0, EMPTY);
+    unsigned heard = h->heard_count;
+    device_peer_link_down(h->peer); /* its status said offline, wrongly */
+    device_peer_knock(h->peer);
+    settle(h);
+    assert_int_equal(h->heard_count, heard + 1);
+}
+
 static void a_link_that_stays_away_breaks_what_was_under_way(void **state)
 {
     struct harness *h = *state;
@@ -149,6 +161,7 @@ int main(void)
         T(an_idle_stream_that_the_service_ended_is_not_used_again),
         T(requests_before_the_session_is_up_wait_for_it),
         T(an_answer_survives_a_lost_link),
+        T(a_device_taken_for_offline_is_heard_again_when_it_answers_a_knock),
         T(a_link_that_stays_away_breaks_what_was_under_way),
         T(more_requests_than_streams_are_told_busy),
         T(garbage_from_the_device_changes_nothing),
