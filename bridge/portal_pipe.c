@@ -65,10 +65,23 @@ struct portal_pipe {
 
 /* ---- ends ---- */
 
-static void pipe_free(struct pipe *pipe)
+static void list_leave(struct pipe *pipe)
 {
     TAILQ_REMOVE(pipe->is_idle ? &pipe->pool->idle : &pipe->pool->busy, pipe, link);
     pipe->pool->idle_count -= pipe->is_idle;
+}
+
+static void list_join(struct pipe *pipe, bool idle)
+{
+    /* The warmest first. */
+    TAILQ_INSERT_HEAD(idle ? &pipe->pool->idle : &pipe->pool->busy, pipe, link);
+    pipe->is_idle = idle;
+    pipe->pool->idle_count += idle;
+}
+
+static void pipe_free(struct pipe *pipe)
+{
+    list_leave(pipe);
     pipe->pool->count--;
     rt_http_parser_free(pipe->parser);
     free(pipe->held);
@@ -86,10 +99,8 @@ static void set_idle(struct pipe *pipe, bool idle)
     struct portal_pipe *pool = pipe->pool;
     if (pipe->is_idle == idle)
         return;
-    TAILQ_REMOVE(idle ? &pool->busy : &pool->idle, pipe, link);
-    TAILQ_INSERT_HEAD(idle ? &pool->idle : &pool->busy, pipe, link); /* the warmest first */
-    pipe->is_idle = idle;
-    pool->idle_count = idle ? pool->idle_count + 1 : pool->idle_count - 1;
+    list_leave(pipe);
+    list_join(pipe, idle);
     if (pool->idle_count < pool->idle_low)
         pool->idle_low = pool->idle_count;
     if (!pool->trim_is_set && pool->idle_count > PIPES_IDLE_KEPT) {
@@ -493,19 +504,29 @@ enum rt_err portal_pipe_new(struct uv_loop_s *loop, struct rt_httpd *httpd,
     return RT_OK;
 }
 
+static void take_down(struct pipe *pipe)
+{
+    if (pipe->client)
+        client_answer_abort(pipe->client);
+    if (pipe->conn) {
+        rt_conn_set_events(pipe->conn, NULL, NULL);
+        rt_conn_abort(pipe->conn);
+    }
+    pipe_free(pipe);
+}
+
 void portal_pipe_free(struct portal_pipe *p)
 {
-    struct pipe *pipe;
+    struct pipe *pipe, *next;
     if (!p)
         return;
-    while ((pipe = TAILQ_FIRST(&p->busy)) || (pipe = TAILQ_FIRST(&p->idle))) {
-        if (pipe->client)
-            client_answer_abort(pipe->client);
-        if (pipe->conn) {
-            rt_conn_set_events(pipe->conn, NULL, NULL);
-            rt_conn_abort(pipe->conn);
-        }
-        pipe_free(pipe);
+    for (pipe = TAILQ_FIRST(&p->busy); pipe; pipe = next) {
+        next = TAILQ_NEXT(pipe, link);
+        take_down(pipe);
+    }
+    for (pipe = TAILQ_FIRST(&p->idle); pipe; pipe = next) {
+        next = TAILQ_NEXT(pipe, link);
+        take_down(pipe);
     }
     rt_timer_free(p->trim);
     free(p);

@@ -24,7 +24,7 @@
 #define OPEN_TIMEOUT_MS 10000u
 #define CLOSE_FLUSH_MS 5000u
 #define CLOSE_LINGER_MS 2000u
-#define CLOSE_DISCARD_BYTES_MAX (4u * 1024u * 1024u)
+#define CLOSE_DISCARD_BYTES_MAX ((size_t)4 * 1024 * 1024)
 #define DRAIN_AFTER_RESET_MS 5000u
 #define OUT_BYTES RT_TRANSPORT_RECORD_BYTES
 #define DETAIL_BYTES 160u
@@ -270,15 +270,52 @@ void rt_conn_read_enable(struct rt_conn *c, bool on)
 
 /* ---- events, all from here ---- */
 
+/* An owner may close, abort or stop listening in any callback, so each tell_ looks first. */
+static bool is_live(const struct rt_conn *c)
+{
+    return c->state == CONN_READY && c->end == RT_CONN_END_NONE;
+}
+
+static void tell_ready(struct rt_conn *c)
+{
+    if (c->ready_told)
+        return;
+    c->ready_told = true;
+    if (c->events && c->events->ready)
+        c->events->ready(c->user, c);
+}
+
+static void tell_writable(struct rt_conn *c)
+{
+    if (!is_live(c) || !c->starved || c->blocked)
+        return;
+    c->starved = false;
+    if (c->events && c->events->writable)
+        c->events->writable(c->user, c);
+}
+
+static void tell_readable(struct rt_conn *c, bool has_come)
+{
+    if (is_live(c) && c->read_on && !c->eof && (has_come || c->buffered) && c->events)
+        c->events->readable(c->user, c);
+}
+
+static void tell_read_end(struct rt_conn *c)
+{
+    if (!is_live(c) || !c->eof || c->eof_told)
+        return;
+    c->eof_told = true;
+    if (!c->half_close)
+        doom(c, RT_CONN_END_PEER_LEFT, "the peer left");
+    else if (c->events && c->events->read_end)
+        c->events->read_end(c->user, c);
+}
+
 static void ready_step(struct rt_conn *c, int happened)
 {
-    if (!c->ready_told) {
-        c->ready_told = true;
-        if (c->events && c->events->ready)
-            c->events->ready(c->user, c);
-        if (c->state != CONN_READY || c->end != RT_CONN_END_NONE)
-            return;
-    }
+    tell_ready(c);
+    if (!is_live(c))
+        return;
     if (happened & UV_DISCONNECT) {
         if (!c->half_close && !(c->dialled && c->read_on)) {
             doom(c, RT_CONN_END_PEER_LEFT, "the peer left");
@@ -288,27 +325,14 @@ static void ready_step(struct rt_conn *c, int happened)
     }
     if (happened & UV_WRITABLE) {
         c->blocked = false;
-        if (c->read_wants_write)
-            c->buffered = true;
+        c->buffered |= c->read_wants_write;
         c->read_wants_write = false;
     }
     flush(c);
-    if (c->starved && !c->blocked && c->state == CONN_READY && c->end == RT_CONN_END_NONE) {
-        c->starved = false;
-        if (c->events && c->events->writable)
-            c->events->writable(c->user, c);
-    }
-    if (c->read_on && ((happened & UV_READABLE) || c->buffered) && !c->eof &&
-        c->state == CONN_READY && c->end == RT_CONN_END_NONE && c->events)
-        c->events->readable(c->user, c);
-    if (c->eof && !c->eof_told && c->state == CONN_READY && c->end == RT_CONN_END_NONE) {
-        c->eof_told = true;
-        if (!c->half_close)
-            doom(c, RT_CONN_END_PEER_LEFT, "the peer left");
-        else if (c->events && c->events->read_end)
-            c->events->read_end(c->user, c);
-    }
-    if (c->state == CONN_READY && c->end == RT_CONN_END_NONE)
+    tell_writable(c);
+    tell_readable(c, happened & UV_READABLE);
+    tell_read_end(c);
+    if (is_live(c))
         flush(c); /* what the callbacks wrote */
 }
 

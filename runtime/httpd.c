@@ -168,6 +168,7 @@ static enum MHD_Result request_is_whole(struct rt_httpd_exchange *e)
 }
 
 /* libmicrohttpd calls this when the head is there, for each piece of the body, when all is there, and after resuming. */
+// NOLINTNEXTLINE(readability-function-size): the signature is libmicrohttpd's
 static enum MHD_Result on_request(void *user, struct MHD_Connection *connection, const char *url,
                                   const char *method, const char *version, const char *data,
                                   size_t *data_len, void **state)

@@ -155,7 +155,7 @@ static void bodies_arrive_whole_in_either_framing(void **state)
     talk_send(&t.talk, "POST /c HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n");
     for (size_t at = 0; at < sizeof(body);) {
         size_t n = sizeof(body) - at < 9973 ? sizeof(body) - at : 9973;
-        int head = sprintf(chunk, "%zx\r\n", n);
+        int head = snprintf(chunk, sizeof(chunk), "%zx\r\n", n);
         memcpy(chunk + head, body + at, n);
         memcpy(chunk + (size_t)head + n, "\r\n", 2);
         talk_send_bytes(&t.talk, chunk, (size_t)head + n + 2);
@@ -180,7 +180,7 @@ static void a_body_over_the_limit_is_413(void **state)
     talk_close(&t.talk);
     new_client();
     talk_send(&t.talk, "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n");
-    (void)sprintf(chunk, "4000\r\n");
+    (void)snprintf(chunk, sizeof(chunk), "4000\r\n");
     memset(chunk + 6, 'x', 16384);
     memcpy(chunk + 6 + 16384, "\r\n", 2);
     for (unsigned i = 0; i < 17; i++)

@@ -277,6 +277,14 @@ static void lists_are_split_at_commas_only(void **state)
 
 /* ---- limits, at and one over ---- */
 
+/* Append text; returns where it ends. The buffers below are sized for what is put into them. */
+static char *append(char *at, const char *what)
+{
+    size_t len = strlen(what);
+    memcpy(at, what, len + 1);
+    return at + len;
+}
+
 static char *repeat(char *at, char c, size_t count)
 {
     memset(at, c, count);
@@ -288,15 +296,15 @@ static void a_target_of_the_limit_passes_and_one_over_is_414(void **state)
     static char text[HTTP_HEAD_BYTES_MAX];
     (void)state;
     for (size_t over = 0; over < 2; over++) {
-        char *at = text + sprintf(text, "GET /");
+        char *at = append(text, "GET /");
         at = repeat(at, 'a', HTTP_TARGET_BYTES_MAX - 1 + over);
-        at += sprintf(at, " HTTP/1.1\r\nHost: a\r\n\r\n");
+        at = append(at, " HTTP/1.1\r\nHost: a\r\n\r\n");
         enum http_head_err err = http_head_scan(text, (size_t)(at - text), &head);
         assert_int_equal(err, over ? HTTP_HEAD_E_TARGET_TOO_LONG : HTTP_HEAD_OK);
     }
     assert_int_equal(http_head_status(HTTP_HEAD_E_TARGET_TOO_LONG), 414);
     /* Also while its end has not come. */
-    (void)repeat(text + sprintf(text, "GET /"), 'a', HTTP_TARGET_BYTES_MAX + 100);
+    (void)repeat(append(text, "GET /"), 'a', HTTP_TARGET_BYTES_MAX + 100);
     assert_int_equal(http_head_scan(text, HTTP_TARGET_BYTES_MAX + 100, &head),
                      HTTP_HEAD_E_TARGET_TOO_LONG);
 }
@@ -306,10 +314,10 @@ static void a_head_of_the_limit_passes_and_one_over_is_431(void **state)
     static char text[HTTP_HEAD_BYTES_MAX + 64];
     (void)state;
     for (size_t over = 0; over < 2; over++) {
-        char *at = text + sprintf(text, "GET / HTTP/1.1\r\nHost: a\r\nX: ");
+        char *at = append(text, "GET / HTTP/1.1\r\nHost: a\r\nX: ");
         size_t fill = HTTP_HEAD_BYTES_MAX - (size_t)(at - text) - 4 + over;
         at = repeat(at, 'a', fill);
-        at += sprintf(at, "\r\n\r\n");
+        at = append(at, "\r\n\r\n");
         enum http_head_err err = http_head_scan(text, (size_t)(at - text), &head);
         assert_int_equal(err, over ? HTTP_HEAD_E_TOO_BIG : HTTP_HEAD_OK);
     }
@@ -323,10 +331,10 @@ static void as_many_fields_as_the_limit_pass_and_one_over_is_431(void **state)
     static char text[HTTP_HEAD_BYTES_MAX];
     (void)state;
     for (size_t over = 0; over < 2; over++) {
-        char *at = text + sprintf(text, "GET / HTTP/1.1\r\nHost: a\r\n");
+        char *at = append(text, "GET / HTTP/1.1\r\nHost: a\r\n");
         for (size_t i = 1; i < HTTP_FIELDS_COUNT_MAX + over; i++)
-            at += sprintf(at, "X%zu: y\r\n", i);
-        at += sprintf(at, "\r\n");
+            at = append(at, "X: y\r\n");
+        at = append(at, "\r\n");
         enum http_head_err err = http_head_scan(text, (size_t)(at - text), &head);
         assert_int_equal(err, over ? HTTP_HEAD_E_TOO_MANY_FIELDS : HTTP_HEAD_OK);
     }
@@ -338,9 +346,9 @@ static void a_host_name_of_the_limit_passes_and_one_over_does_not(void **state)
     char text[512];
     (void)state;
     for (size_t over = 0; over < 2; over++) {
-        char *at = text + sprintf(text, "GET / HTTP/1.1\r\nHost: ");
+        char *at = append(text, "GET / HTTP/1.1\r\nHost: ");
         at = repeat(at, 'a', HTTP_HOST_BYTES_MAX + over);
-        at += sprintf(at, "\r\n\r\n");
+        at = append(at, "\r\n\r\n");
         enum http_head_err err = http_head_scan(text, (size_t)(at - text), &head);
         assert_int_equal(err, over ? HTTP_HEAD_E_HOST : HTTP_HEAD_OK);
     }
