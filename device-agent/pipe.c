@@ -19,6 +19,7 @@ struct pipe {
     bool is_ready;              /* the service has taken the connection */
     bool service_finished;      /* its end was passed on with FIN */
     bool bridge_finished;       /* its end was passed on to the service */
+    enum wire_code failing;     /* RESET with this as soon as the bridge has all bytes; NONE: no */
 };
 
 static void enter_live(struct pipe_set *set, struct pipe *p)
@@ -45,6 +46,9 @@ static void leave_live(struct pipe_set *set, struct pipe *p)
 
 static void drop_stream(struct pipe *p)
 {
+    if (p->failing != WIRE_CODE_NONE)
+        p->set->failing_count--;
+    p->failing = WIRE_CODE_NONE;
     wire_stream_release(p->stream);
     p->stream = NULL;
 }
@@ -53,6 +57,16 @@ static void fail_stream(struct pipe *p, enum wire_code code)
 {
     wire_stream_reset(p->stream, code);
     drop_stream(p);
+}
+
+static void fail_stream_when_flushed(struct pipe *p, enum wire_code code)
+{
+    if (wire_stream_is_flushed(p->stream)) {
+        fail_stream(p, code);
+        return;
+    }
+    p->failing = code;
+    p->set->failing_count++;
 }
 
 static void move_if_over(struct pipe *p)
@@ -173,7 +187,7 @@ static void on_closed(void *user, struct rt_conn *conn, enum rt_conn_end end, co
         if (p->is_ready && !p->service->reset_on_abort && end != RT_CONN_END_LOCAL)
             finish_stream(p);
         else
-            fail_stream(p, conn_code_of_end(end, p->is_ready));
+            fail_stream_when_flushed(p, conn_code_of_end(end, p->is_ready));
     }
     if (p->stream)
         pump_down(p); /* what still comes is taken and dropped */
@@ -238,8 +252,22 @@ enum rt_err pipe_open(struct pipe_set *set, struct uv_loop_s *loop, struct servi
     return RT_OK;
 }
 
+/* Acknowledgements come in the messages of this turn. */
+static void fail_flushed(struct pipe_set *set)
+{
+    struct pipe *next = NULL;
+    for (struct pipe *p = set->live; p && set->failing_count; p = next) {
+        next = p->next;
+        if (p->failing == WIRE_CODE_NONE || !wire_stream_is_flushed(p->stream))
+            continue;
+        fail_stream(p, p->failing);
+        move_if_over(p);
+    }
+}
+
 void pipe_set_drain(struct pipe_set *set)
 {
+    fail_flushed(set);
     while (set->over) {
         struct pipe *p = set->over;
         set->over = p->next;
@@ -260,7 +288,7 @@ void pipe_set_abandon(struct pipe_set *set)
             free(p);
     }
     set->live = NULL;
-    set->live_count = 0;
+    set->live_count = set->failing_count = 0;
     pipe_set_drain(set);
 }
 

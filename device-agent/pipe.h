@@ -5,7 +5,9 @@
  *             \__ refused, timed out, untrusted __\__ reset, cancelled __^
  *
  * An orderly end of one direction is passed on as FIN while the other goes on. After a write error what still
- * comes from the bridge is taken and dropped, and the service is read to its end. Never opens anything but the
+ * comes from the bridge is taken and dropped, and the service is read to its end. A service that breaks off after its
+ * answer (a reset, TLS without close_notify) is common: RESET follows only when the bridge has what came before, since
+ * RESET drops what is still on its way. Never opens anything but the
  * service's own address (S12). */
 #ifndef AGENT_PIPE_H
 #define AGENT_PIPE_H
@@ -22,7 +24,7 @@ struct pipe;
 /* The pipes of one session. In place; zero but for the callback. */
 struct pipe_set {
     struct pipe *live, *over;
-    size_t live_count;
+    size_t live_count, failing_count;
     void (*ended)(void *user); /* one has moved to `over`: drain soon, not from inside this call */
     void *user;
 };
@@ -31,7 +33,7 @@ struct pipe_set {
  * life. On error the stream has been reset with the right code and released. */
 enum rt_err pipe_open(struct pipe_set *set, struct uv_loop_s *loop, struct service *service,
                       struct wire_stream *stream);
-/* Free the ones that are over. */
+/* Once per loop turn: break off those whose bytes have arrived by now, free the ones that are over. */
 void pipe_set_drain(struct pipe_set *set);
 /* The session is about to be freed: connections are reset, streams forgotten without a word, pipes free
  * themselves when their connection is closed. The set is empty afterwards. */

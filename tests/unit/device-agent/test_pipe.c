@@ -172,6 +172,21 @@ static void a_reset_by_the_service_is_no_end_of_the_answer(void **state)
     serve_stop(&serve);
 }
 
+static void what_a_service_said_before_its_reset_arrives_first(void **state)
+{
+    struct bridge *b = *state;
+    struct serve serve = {.send_bytes = 50000, .go = true};
+    struct flow flow = {0};
+    serve_start(&serve, serve_send_then_reset);
+    bridge_add_service(b, "web", serve.port);
+    flow_open(&flow, b, "web");
+    bridge_run_until_over(&flow);
+    assert_int_equal(flow.broken, WIRE_CODE_SERVICE_RESET);
+    assert_int_equal(flow.got_len, 50000);
+    flow_done(&flow);
+    serve_stop(&serve);
+}
+
 static void a_reset_is_an_end_where_the_service_is_set_so(void **state)
 {
     struct bridge *b = *state;
@@ -433,6 +448,7 @@ int main(void)
         TEST(a_reader_that_stops_holds_up_the_service_within_the_budget),
         TEST(a_service_that_stops_reading_holds_up_the_bridge),
         TEST(a_reset_by_the_service_is_no_end_of_the_answer),
+        TEST(what_a_service_said_before_its_reset_arrives_first),
         TEST(a_reset_is_an_end_where_the_service_is_set_so),
         TEST(an_answer_before_the_end_of_the_upload_arrives),
         TEST(a_stream_that_the_bridge_breaks_off_resets_the_service),
