@@ -161,11 +161,29 @@ static void on_peers_timer(void *user)
 
 /* ---- the MQTT session's events ---- */
 
+/* A session builds messages of one size for its life; should the broker take less than before, sessions begin anew. */
+static void heed_packet_limit(struct link *link)
+{
+    size_t packet_max = rt_mqtt_packet_bytes_max(link->mqtt);
+    size_t message_max = WIRE_MESSAGE_BYTES_MAX;
+    if (packet_max != 0 && packet_max < message_max + LINK_WRAPPING_BYTES)
+        message_max = packet_max > LINK_WRAPPING_BYTES ? packet_max - LINK_WRAPPING_BYTES : 0;
+    if (message_max < WIRE_MESSAGE_BYTES_MIN) {
+        log_error("link", "the broker takes smaller packets than the protocol needs",
+                  log_str("server", link->o.server->name), log_u64("packet_bytes_max", packet_max));
+        message_max = WIRE_MESSAGE_BYTES_MIN;
+    }
+    if (message_max < link->peer_options.message_bytes_max)
+        peers_done(&link->peers);
+    link->peer_options.message_bytes_max = message_max;
+}
+
 static void on_up(void *user)
 {
     struct link *link = user;
     if (link->state != LINK_TRYING)
         return;
+    heed_packet_limit(link);
     link->state = LINK_UP;
     link->rest_count = 0;
     link->up_at_ms = rt_now_ms();

@@ -14,6 +14,7 @@
 
 #define LINK_TOPIC_MAX 192u
 #define LINK_DETAIL_MAX 256u
+#define LINK_WRAPPING_BYTES 512u /* of an MQTT packet around a message: header, topic, properties */
 #define LINK_SHORT_COUNT_ALERT 3u
 
 struct rt_timer;

@@ -145,6 +145,7 @@ enum rt_err peer_new(const struct peer_options *options, const char *bridge, siz
         .role = WIRE_ROLE_AGENT,
         .window_bytes = options->window_bytes,
         .streams_count_max = options->streams_count_max,
+        .message_bytes_max = options->message_bytes_max,
         .budget = options->budget,
         .random_bytes = crypto_random,
         .events = &session_events,

@@ -24,6 +24,8 @@ struct peer_options {
     struct wire_budget *budget;
     size_t window_bytes;
     size_t streams_count_max;
+    size_t
+        message_bytes_max; /* what the broker takes, less its own wrapping; 0 = as much as the protocol does */
     void (*changed)(
         void *user); /* call peer_next, peer_deadline and peer_drain before the turn ends */
     void *user;
