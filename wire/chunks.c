@@ -116,7 +116,7 @@ size_t wire_chunks_may_grow(const struct wire_chunks *c)
 
 static bool widen(struct wire_chunks *c)
 {
-    const size_t cap = c->ring_cap * 2;
+    const size_t cap = c->ring_cap > 0 ? c->ring_cap * 2 : WIRE_CHUNK_PLACES_FEW;
     struct wire_chunk **ring = malloc(cap * sizeof(struct wire_chunk *));
 
     if (!ring)

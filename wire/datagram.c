@@ -5,7 +5,7 @@
 
 #include "wire/state.h"
 
-#define OUTBOX_BYTES_MAX (256u * 1024u)
+#define OUTBOX_BYTES_MAX 262144u
 #define OUTBOX_COUNT_MAX 256u
 
 struct wire_datagram {

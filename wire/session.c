@@ -92,10 +92,8 @@ void wire_session_enter(struct wire_session *s, uint64_t now_ms)
 
 void wire_session_leave(struct wire_session *s)
 {
-    if (--s->depth > 0)
-        return;
-    while (!wire_list_is_empty(&s->dead))
-        wire_stream_drop(WIRE_ENTRY(s->dead.next, struct wire_stream, place_link));
+    if (--s->depth == 0)
+        wire_stream_bury(s);
 }
 
 void wire_session_want_output(struct wire_session *s)

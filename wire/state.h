@@ -27,7 +27,7 @@
 #define WIRE_PROBES_UNANSWERED_MAX 3u
 #define WIRE_TRIM_MS 1000u
 #define WIRE_STARVED_MS 5u
-#define WIRE_CLOCK_AGE_MS_MAX (5u * 60u * 1000u)
+#define WIRE_CLOCK_AGE_MS_MAX 300000u
 
 /* The life of a stream at one end; stream_list.c alone writes it.
  *   QUEUED --first sending--> OPEN --own reset--> CLOSING --confirmed--> OVER --release--> freed
@@ -233,7 +233,7 @@ void wire_stream_over(struct wire_stream *st, enum wire_code code);
 void wire_stream_break(struct wire_stream *st, enum wire_code code);
 void wire_stream_close(struct wire_stream *st, enum wire_code code); /* OPEN -> CLOSING */
 void wire_stream_expire(struct wire_stream *st);
-void wire_stream_drop(struct wire_stream *st);   /* free it, now or when no call walks any more */
+void wire_stream_bury(struct wire_session *s); /* frees the DEAD: when no call walks the streams */
 void wire_stream_let_go(struct wire_stream *st); /* the owner's handle is gone */
 /* Released, and complete in both directions? Then it goes. */
 void wire_stream_settle(struct wire_stream *st);

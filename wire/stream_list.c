@@ -98,7 +98,7 @@ static bool table_widen(struct wire_session *s)
 
     if (s->stream_count < s->bucket_count)
         return true;
-    buckets = calloc(count, sizeof(*buckets));
+    buckets = calloc(count, sizeof(struct wire_stream *));
     if (!buckets)
         return s->bucket_count > 0; /* longer chains will do */
     for (size_t i = 0; i < s->bucket_count; i++) {
@@ -206,8 +206,6 @@ void wire_stream_over(struct wire_stream *st, enum wire_code code)
     if (held_others)
         wire_schedule_unhold(s);
     trim_later(s);
-    if (st->released && s->depth == 0)
-        wire_stream_drop(st);
 }
 
 void wire_stream_break(struct wire_stream *st, enum wire_code code)
@@ -244,25 +242,28 @@ void wire_stream_expire(struct wire_stream *st)
     wire_list_append(&st->session->expired, &st->place_link);
 }
 
-void wire_stream_drop(struct wire_stream *st)
+void wire_stream_let_go(struct wire_stream *st)
 {
-    struct wire_session *s = st->session;
-
-    if (s->depth > 0) {
-        unplace(st);
-        set_place(st, WIRE_PLACE_DEAD, true);
-        wire_list_append(&s->dead, &st->place_link);
+    if (st->place != WIRE_PLACE_OVER) {
+        set_place(st, st->place, true);
         return;
     }
     unplace(st);
-    give_memory(s, st);
+    set_place(st, WIRE_PLACE_DEAD, true);
+    wire_list_append(&st->session->dead, &st->place_link);
 }
 
-void wire_stream_let_go(struct wire_stream *st)
+void wire_stream_bury(struct wire_session *s)
 {
-    set_place(st, st->place, true);
-    if (st->place == WIRE_PLACE_OVER)
-        wire_stream_drop(st);
+    struct wire_link *l = s->dead.next;
+
+    while (l != &s->dead) {
+        struct wire_stream *st = WIRE_ENTRY(l, struct wire_stream, place_link);
+        l = l->next;
+        wire_link_init(&st->place_link);
+        give_memory(s, st);
+    }
+    wire_link_init(&s->dead);
 }
 
 void wire_stream_settle(struct wire_stream *st)
@@ -274,18 +275,24 @@ void wire_stream_settle(struct wire_stream *st)
 
 void wire_stream_break_all(struct wire_link *list, enum wire_code code)
 {
-    while (!wire_list_is_empty(list))
-        wire_stream_break(WIRE_ENTRY(list->next, struct wire_stream, place_link), code);
+    while (!wire_list_is_empty(list)) {
+        struct wire_link *l = list->next;
+        wire_link_remove(l);
+        wire_stream_break(WIRE_ENTRY(l, struct wire_stream, place_link), code);
+    }
 }
 
 static void free_list(struct wire_link *list)
 {
-    while (!wire_list_is_empty(list)) {
-        struct wire_stream *st = WIRE_ENTRY(list->next, struct wire_stream, place_link);
+    struct wire_link *l = list->next;
+
+    while (l != list) {
+        struct wire_stream *st = WIRE_ENTRY(l, struct wire_stream, place_link);
+        l = l->next;
         clear_buffers(st);
-        wire_link_remove(&st->place_link);
         free(st);
     }
+    wire_link_init(list);
 }
 
 void wire_stream_free_all(struct wire_session *s)

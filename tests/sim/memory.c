@@ -51,6 +51,8 @@ static bool must_fail(void)
     if (!charged)
         return false;
     allocation_count++;
+    if (world->is_healed)
+        return false;
     if (allocation_count == world->alloc_fail_at)
         return true;
     return world->alloc_fail_permille > 0 && sim_chance(world, world->alloc_fail_permille);

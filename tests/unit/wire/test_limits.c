@@ -279,7 +279,7 @@ static void what_a_peer_must_not_say_ends_the_session(void **state)
     pair_run(p); /* its RESET 0 */
     assert_int_equal(p->agent.down_code, WIRE_CODE_PROTOCOL);
     pair_open(p, "web");
-    pair_run(p); /* and the two can begin anew */
+    pair_wait(p, WIRE_HELLO_ANSWER_MS); /* and the two can begin anew */
     assert_int_equal(p->agent.opened_count, 2);
     f = open_frame(9);
     assert_int_equal(say(p, &p->bridge, &f, 0), WIRE_E_ORDER); /* only the bridge opens */
