@@ -99,7 +99,7 @@ static size_t unescape(const char *text, char *out)
                 c = (char)strtoul(hex, NULL, 16);
                 text += 2;
             } else {
-                c = c == 'r' ? '\r' : c == 'n' ? '\n' : c == 't' ? '\t' : '\\';
+                c = (char)(c == 'r' ? '\r' : c == 'n' ? '\n' : c == 't' ? '\t' : '\\');
             }
         }
         out[len++] = c;

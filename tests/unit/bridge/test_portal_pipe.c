@@ -157,7 +157,8 @@ static void bodies_arrive_whole_in_either_framing(void **state)
         size_t n = sizeof(body) - at < 9973 ? sizeof(body) - at : 9973;
         int head = snprintf(chunk, sizeof(chunk), "%zx\r\n", n);
         memcpy(chunk + head, body + at, n);
-        memcpy(chunk + (size_t)head + n, "\r\n", 2);
+        chunk[(size_t)head + n] = '\r';
+        chunk[(size_t)head + n + 1] = '\n';
         talk_send_bytes(&t.talk, chunk, (size_t)head + n + 2);
         at += n;
     }
@@ -182,7 +183,8 @@ static void a_body_over_the_limit_is_413(void **state)
     talk_send(&t.talk, "POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n");
     (void)snprintf(chunk, sizeof(chunk), "4000\r\n");
     memset(chunk + 6, 'x', 16384);
-    memcpy(chunk + 6 + 16384, "\r\n", 2);
+    chunk[6 + 16384] = '\r';
+    chunk[7 + 16384] = '\n';
     for (unsigned i = 0; i < 17; i++)
         talk_send_bytes(&t.talk, chunk, sizeof(chunk));
     talk_want_text(&t.talk, "HTTP/1.1 413 ");

@@ -248,9 +248,9 @@ static void a_head_as_large_as_the_gate_lets_through_fits(void **state)
     static char text[40000];
     (void)state;
     t.handle = answer_nothing;
-    char *at = text + sprintf(text, "GET / HTTP/1.1\r\nHost: x\r\nCookie: ");
+    char *at = text + snprintf(text, sizeof(text), "GET / HTTP/1.1\r\nHost: x\r\nCookie: ");
     memset(at, 'c', 32000);
-    (void)sprintf(at + 32000, "\r\n\r\n");
+    (void)snprintf(at + 32000, 8, "\r\n\r\n");
     (void)ask(text);
     assert_int_equal(strncmp(t.got, "HTTP/1.1 204 ", 13), 0);
 }
