@@ -12,8 +12,9 @@
 #define COOKIE_PORTAL "__Host-shutport-portal" /* the portal session, on the portal's origin only */
 #define COOKIE_FORM                                                                                \
     "__Host-shutport-form" /* ties the sign-in form to a browser that has no session yet */
-#define COOKIE_DEVICE "__Host-shutport"      /* a session on one device origin */
-#define COOKIE_STATE "__Host-shutport-state" /* hand-off under way, on a device origin */
+#define COOKIE_DEVICE "__Host-shutport" /* a session on one device origin */
+#define COOKIE_STATE                                                                               \
+    "__Host-shutport-state-" /* + 8 digits: a hand-off under way, on a device origin */
 #define COOKIE_VALUE_MAX 64u
 #define TOKEN_PREFIX_USER "shp_"
 #define TOKEN_PREFIX_DEVICE "shd_"

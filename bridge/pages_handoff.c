@@ -17,6 +17,8 @@
 #include "runtime/loop.h"
 
 #define STATE_HEX_LEN ((size_t)2 * STORE_HASH_BYTES)
+#define STATE_NAME_DIGITS 8 /* of the state's hash: tabs that start at once have a cookie each */
+#define STATE_NAME_MAX (sizeof(COOKIE_STATE) + STATE_NAME_DIGITS)
 #define LOCATION_MAX (HANDOFF_LOCATION_BYTES_MAX + 2u * URL_BYTES_MAX)
 
 static const char *safe_to(const char *to)
@@ -88,21 +90,25 @@ void page_post_connect(struct portal_call *call)
 
 /* --- the device origin: start ------------------------------------------------------------------------------------- */
 
+static void state_cookie_name(const char *state_hex, char *out)
+{
+    snprintf(out, STATE_NAME_MAX, "%s%.*s", COOKIE_STATE, STATE_NAME_DIGITS, state_hex);
+}
+
 void page_get_start(struct portal_call *call)
 {
-    char state[CRYPTO_TOKEN_TEXT_MAX], state_hex[STATE_HEX_LEN + 1];
+    char state[CRYPTO_TOKEN_TEXT_MAX], state_hex[STATE_HEX_LEN + 1], name[STATE_NAME_MAX];
     uint8_t hash[CRYPTO_SHA256_BYTES];
     const char *to = safe_to(rt_httpd_query(call->e, "to"));
     if (call->verdict == AUTH_ALLOWED) {
         call_answer_redirect(call, to);
         return;
     }
-    /* Two tabs that start at once share the state, so that both arrive. */
-    if (!call_read_cookie(call, COOKIE_STATE, state))
-        crypto_token("", state);
-    call_cookie(call, COOKIE_STATE, state, "None", STORE_TICKET_LIFE_S);
+    crypto_token("", state);
     crypto_sha256(state, strlen(state), hash);
     crypto_hex(hash, sizeof(hash), state_hex);
+    state_cookie_name(state_hex, name);
+    call_cookie(call, name, state, "None", STORE_TICKET_LIFE_S);
     redirect(call, call->portal->portal_origin, "/open",
              (struct query_field[]){{"device", call->route.device},
                                     {"service", call->route.service},
@@ -116,6 +122,7 @@ void page_get_start(struct portal_call *call)
 struct opening {
     struct ticket_row ticket;
     char secret[CRYPTO_TOKEN_TEXT_MAX];
+    char state_hex[STATE_HEX_LEN + 1];
     char to[HANDOFF_TO_BYTES_MAX + 1];
 };
 
@@ -151,6 +158,7 @@ static void ticket_added(struct registry_job *job)
                                          .csrf = csrf,
                                          .action = action,
                                          .ticket = opening->secret,
+                                         .state = opening->state_hex,
                                          .to = opening->to});
     call_answer_page(call, 200, &page);
 }
@@ -222,6 +230,7 @@ void page_get_open(struct portal_call *call)
     } else {
         struct opening *opening = call->state;
         memcpy(opening->ticket.state_hash, state_hash, sizeof(state_hash));
+        crypto_hex(state_hash, sizeof(state_hash), opening->state_hex);
         call->state_free = opening_free;
         call_submit(call, add_ticket, ticket_added);
     }
@@ -234,6 +243,7 @@ struct redeeming {
     struct session_row session;
     uint8_t session_hash[STORE_HASH_BYTES];
     char cookie[CRYPTO_TOKEN_TEXT_MAX];
+    char state_name[STATE_NAME_MAX]; /* of the state's cookie; "" = not told */
     char to[HANDOFF_TO_BYTES_MAX + 1];
 };
 
@@ -244,11 +254,13 @@ static void redeeming_free(void *state)
 }
 
 /* The way in failed: nothing is said about why, and the user can begin anew. */
-static void answer_way_in_failed(struct portal_call *call, const char *to)
+static void answer_way_in_failed(struct portal_call *call)
 {
+    const struct redeeming *r = call->state;
     char again[HANDOFF_LOCATION_BYTES_MAX];
-    handoff_start_location(to, strlen(to), again, sizeof(again));
-    call_cookie(call, COOKIE_STATE, "", "None", 0);
+    handoff_start_location(r->to, strlen(r->to), again, sizeof(again));
+    if (r->state_name[0])
+        call_cookie(call, r->state_name, "", "None", 0);
     call_answer_again(call, PROBLEM_NOT_ALLOWED, "The way in has expired or was used already.",
                       again);
 }
@@ -263,21 +275,36 @@ static enum store_err redeem_ticket(struct registry_job *job, struct store *stor
 static void ticket_redeemed(struct registry_job *job)
 {
     struct portal_call *call = (struct portal_call *)job;
-    struct redeeming *r = call->state;
+    const struct redeeming *r = call->state;
     if (job->err == STORE_E_NOT_FOUND) {
-        answer_way_in_failed(call, r->to);
+        answer_way_in_failed(call);
     } else if (job->err != STORE_OK) {
         call_answer_store_err(call, job->err);
     } else {
         call_cookie(call, COOKIE_DEVICE, r->cookie, "Lax", 0);
-        call_cookie(call, COOKIE_STATE, "", "None", 0);
+        call_cookie(call, r->state_name, "", "None", 0);
         call_answer_redirect(call, r->to);
     }
 }
 
+/* The double submit: the form names the state's hash, the browser's cookie of that name must hash to it. */
+static bool state_is_shown(const struct portal_call *call, struct redeeming *r)
+{
+    char hex[STATE_HEX_LEN + 1], state[COOKIE_VALUE_MAX + 1];
+    uint8_t named[STORE_HASH_BYTES];
+    if (!call_form(call, "state", hex, sizeof(hex)) || !parse_state(hex, named))
+        return false;
+    state_cookie_name(hex, r->state_name);
+    if (!call_read_cookie(call, r->state_name, state))
+        return false;
+    crypto_sha256(state, strlen(state), r->want.state_hash);
+    crypto_wipe(state, sizeof(state));
+    return crypto_equal(r->want.state_hash, named, sizeof(named));
+}
+
 void page_post_session(struct portal_call *call)
 {
-    char ticket[CRYPTO_TOKEN_TEXT_MAX] = "", state[COOKIE_VALUE_MAX + 1] = "";
+    char ticket[CRYPTO_TOKEN_TEXT_MAX] = "";
     struct redeeming *r = calloc(1, sizeof(*r));
     if (!r) {
         call_answer_problem(call, PROBLEM_BUSY, NULL, 1);
@@ -287,13 +314,11 @@ void page_post_session(struct portal_call *call)
     call->state_free = redeeming_free;
     if (!call_form(call, "to", r->to, sizeof(r->to)) || !handoff_to_is_safe(r->to, strlen(r->to)))
         snprintf(r->to, sizeof(r->to), "/");
-    if (!call_form(call, "ticket", ticket, sizeof(ticket)) ||
-        !call_read_cookie(call, COOKIE_STATE, state)) {
-        answer_way_in_failed(call, r->to);
+    if (!call_form(call, "ticket", ticket, sizeof(ticket)) || !state_is_shown(call, r)) {
+        answer_way_in_failed(call);
         return;
     }
     crypto_sha256(ticket, strlen(ticket), r->want.hash);
-    crypto_sha256(state, strlen(state), r->want.state_hash);
     memcpy(r->want.device, call->route.device, sizeof(r->want.device));
     memcpy(r->want.service, call->route.service, sizeof(r->want.service));
     crypto_token("", r->cookie);

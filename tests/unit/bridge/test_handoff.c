@@ -14,19 +14,28 @@ static char portal_cookies[256]; /* alice's */
 struct way {
     char state_cookie[192]; /* "Cookie: __Host-shutport-state=...\r\n" */
     char open_target[1024]; /* on the portal */
-    char ticket[128], to[256];
+    char ticket[128], to[256], state_hex[72];
 };
+
+/* The state's cookie, as the answer sets it. */
+static void read_state_cookie(char *name, size_t name_cap, char *value, size_t value_cap)
+{
+    const char *set = answer_header("Set-Cookie");
+    assert_int_equal(strncmp(set, "__Host-shutport-state-", 22), 0);
+    copy_span(name, name_cap, set, strcspn(set, "="));
+    answer_cookie(name, value, value_cap);
+    assert_int_equal(strlen(name), 30);
+    assert_int_equal(strlen(value), 43);
+}
 
 /* device /.shutport/start, for a browser without a session there */
 static void start(struct way *way, const char *host, const char *query)
 {
-    char target[512], state[128];
+    char target[512], name[64], state[96];
     snprintf(target, sizeof(target), "/.shutport/start%s", query);
     assert_int_equal(ask("GET", host, target, "", NULL), 303);
-    answer_cookie("__Host-shutport-state", state, sizeof(state));
-    assert_int_equal(strlen(state), 43);
-    snprintf(way->state_cookie, sizeof(way->state_cookie), "Cookie: __Host-shutport-state=%s\r\n",
-             state);
+    read_state_cookie(name, sizeof(name), state, sizeof(state));
+    snprintf(way->state_cookie, sizeof(way->state_cookie), "Cookie: %s=%s\r\n", name, state);
     assert_int_equal(strncmp(answer_header("Location"), PORTAL_ORIGIN, strlen(PORTAL_ORIGIN)), 0);
     snprintf(way->open_target, sizeof(way->open_target), "%s",
              answer_header("Location") + strlen(PORTAL_ORIGIN));
@@ -37,6 +46,7 @@ static void open_way(struct way *way)
 {
     assert_int_equal(ask("GET", PORTAL, way->open_target, portal_cookies, NULL), 200);
     answer_field("ticket", way->ticket, sizeof(way->ticket));
+    answer_field("state", way->state_hex, sizeof(way->state_hex));
     answer_field("to", way->to, sizeof(way->to));
 }
 
@@ -46,7 +56,7 @@ static unsigned redeem(const char *host, const struct way *way, const char *cook
     char fields[512], body[1024];
     snprintf(fields, sizeof(fields), FORM_TYPE "Origin: null\r\nSec-Fetch-Site: cross-site\r\n%s",
              cookie);
-    snprintf(body, sizeof(body), "ticket=%s&to=%s", way->ticket, way->to);
+    snprintf(body, sizeof(body), "ticket=%s&state=%s&to=%s", way->ticket, way->state_hex, way->to);
     return ask("POST", host, "/.shutport/session", fields, body);
 }
 
@@ -224,20 +234,32 @@ static void two_tabs_at_once_both_arrive(void **state)
 {
     (void)state;
     struct way first, second;
-    char state_value[128];
+    char cookies[512] = "";
     sign_in_alice();
     start(&first, PRINTER, "?to=%2Fa");
-    assert_int_equal(ask("GET", PRINTER, "/.shutport/start?to=%2Fb", first.state_cookie, NULL),
-                     303);
-    answer_cookie("__Host-shutport-state", state_value, sizeof(state_value));
-    assert_non_null(strstr(first.state_cookie, state_value));
-    second = first;
-    snprintf(second.open_target, sizeof(second.open_target), "%s",
-             answer_header("Location") + strlen(PORTAL_ORIGIN));
+    start(&second, PRINTER, "?to=%2Fb"); /* before the first one's cookie was known */
     open_way(&first);
     open_way(&second);
-    assert_int_equal(redeem(PRINTER, &first, first.state_cookie), 303);
-    assert_int_equal(redeem(PRINTER, &second, first.state_cookie), 303);
+    copy_span(cookies, sizeof(cookies), first.state_cookie, strcspn(first.state_cookie, "\r"));
+    size_t len = strlen(cookies);
+    snprintf(cookies + len, sizeof(cookies) - len, "; %s",
+             second.state_cookie + strlen("Cookie: "));
+    assert_int_equal(redeem(PRINTER, &first, cookies), 303);
+    assert_int_equal(redeem(PRINTER, &second, cookies), 303);
+}
+
+static void a_state_is_the_cookies_not_the_forms(void **state)
+{
+    (void)state;
+    struct way way, other;
+    char renamed[256]; /* another browser's cookie, under the name that the form asks for */
+    sign_in_alice();
+    start(&way, PRINTER, "");
+    open_way(&way);
+    start(&other, PRINTER, "");
+    snprintf(renamed, sizeof(renamed), "Cookie: __Host-shutport-state-%.8s=%s", way.state_hex,
+             strchr(other.state_cookie, '=') + 1);
+    assert_no_way_in(redeem(PRINTER, &way, renamed));
 }
 
 static void a_stranger_signs_in_and_the_way_begins_anew(void **state)
@@ -367,6 +389,7 @@ int main(void)
         T(a_ticket_is_of_no_use_on_another_host),
         T(a_ticket_dies_when_its_user_signs_out),
         T(two_tabs_at_once_both_arrive),
+        T(a_state_is_the_cookies_not_the_forms),
         T(a_stranger_signs_in_and_the_way_begins_anew),
         T(strangers_learn_nothing_about_which_devices_there_are),
         T(a_ticket_is_given_only_for_a_device_one_may_use),
