@@ -8,8 +8,8 @@
 #include "runtime/config.h"
 #include "wire/limits.h"
 
-#define MS_MAX (7 * 24 * 3600 * (int64_t)1000) /* a week */
-#define SESSION_IDLE_MS 60000u                 /* a device's wire session after its last request */
+#define MS_MAX INT64_C(604800000) /* a week */
+#define SESSION_IDLE_MS 60000u    /* a device's wire session after its last request */
 
 static const struct config_key keys[] = {
     {.name = "name",

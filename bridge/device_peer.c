@@ -36,14 +36,11 @@ static void use_now(struct device_peer *p)
 
 /* --- channels --- */
 
-static void list_remove(struct channel *c)
+static void list_remove(struct device_peer *p, struct channel_list *list, struct channel *c)
 {
-    if (c->is_parting) {
-        TAILQ_REMOVE(&c->peer->parting, c, link);
-        return;
-    }
-    TAILQ_REMOVE(&c->peer->idle, c, link);
-    c->peer->idle_count--;
+    TAILQ_REMOVE(list, c, link);
+    assert(TAILQ_FIRST(list) != c);
+    p->idle_count -= list == &p->idle;
 }
 
 void channel_drop(struct channel *c, enum wire_code code)
@@ -125,16 +122,16 @@ enum rt_err device_peer_take(struct device_peer *p, const struct request *reques
     struct channel *c = may_reuse ? find_idle(p, request) : NULL;
     if (!c)
         return open_channel(p, request, start_wait_ms, ret_channel);
-    list_remove(c);
+    list_remove(p, &p->idle, c);
     c->was_used = true;
     p->env->counters.reused++;
     *ret_channel = c;
     return RT_OK;
 }
 
-static void part_idle(struct channel *c)
+static void part_idle(struct device_peer *p, struct channel *c)
 {
-    list_remove(c);
+    list_remove(p, &p->idle, c);
     channel_part(c);
 }
 
@@ -149,17 +146,24 @@ void device_peer_keep(struct device_peer *p, struct channel *c)
         return;
     }
     if (p->idle_count == CHANNELS_IDLE_MAX)
-        part_idle(TAILQ_FIRST(&p->idle));
+        part_idle(p, TAILQ_FIRST(&p->idle));
     c->since_ms = p->env->now_ms();
     TAILQ_INSERT_TAIL(&p->idle, c, link);
     p->idle_count++;
     device_peer_wake_by(p, c->since_ms + p->env->limits.reuse_idle_ms);
 }
 
-static void drop_listed(struct channel *c, enum wire_code code)
+static void drop_listed(struct device_peer *p, struct channel_list *list, struct channel *c,
+                        enum wire_code code)
 {
-    list_remove(c);
+    list_remove(p, list, c);
     channel_drop(c, code);
+}
+
+/* The same, when only the channel is known. */
+static void drop_kept(struct device_peer *p, struct channel *c, enum wire_code code)
+{
+    drop_listed(p, c->is_parting ? &p->parting : &p->idle, c, code);
 }
 
 /* --- what the session says --- */
@@ -193,22 +197,22 @@ static void on_down(void *user, enum wire_code why)
 }
 
 /* An idle stream has nothing to say, a parting one only that it ends too. */
-static void on_listed_readable(struct channel *c)
+static void on_listed_readable(struct device_peer *p, struct channel *c)
 {
     if (wire_stream_at_end(c->stream) && !c->is_parting)
-        part_idle(c);
+        part_idle(p, c);
     else
-        drop_listed(c, WIRE_CODE_CANCELLED);
+        drop_kept(p, c, WIRE_CODE_CANCELLED);
 }
 
 static void on_readable(void *user, struct wire_stream *stream)
 {
     struct channel *c = wire_stream_user(stream);
-    (void)user;
+    struct device_peer *p = user;
     if (c && c->exchange)
         exchange_stream_readable(c->exchange);
     else if (c)
-        on_listed_readable(c);
+        on_listed_readable(p, c);
 }
 
 static void on_writable(void *user, struct wire_stream *stream)
@@ -222,11 +226,11 @@ static void on_writable(void *user, struct wire_stream *stream)
 static void on_broken(void *user, struct wire_stream *stream, enum wire_code code)
 {
     struct channel *c = wire_stream_user(stream);
-    (void)user;
+    struct device_peer *p = user;
     if (c && c->exchange)
         exchange_stream_broken(c->exchange, code);
     else if (c)
-        drop_listed(c, code);
+        drop_kept(p, c, code);
 }
 
 static const struct wire_session_events session_events = {
@@ -274,9 +278,9 @@ struct device_peer *device_peer_new(struct relay_env *env, const char *device, v
 static void drop_all_listed(struct device_peer *p, enum wire_code code)
 {
     while (!TAILQ_EMPTY(&p->idle))
-        drop_listed(TAILQ_FIRST(&p->idle), code);
+        drop_listed(p, &p->idle, TAILQ_FIRST(&p->idle), code);
     while (!TAILQ_EMPTY(&p->parting))
-        drop_listed(TAILQ_FIRST(&p->parting), code);
+        drop_listed(p, &p->parting, TAILQ_FIRST(&p->parting), code);
 }
 
 void device_peer_free(struct device_peer *p)
@@ -457,9 +461,9 @@ static void tick_listed(struct device_peer *p, uint64_t now_ms)
 {
     struct channel *c;
     while ((c = first_over(p, &p->idle, p->env->limits.reuse_idle_ms, now_ms)))
-        part_idle(c);
+        part_idle(p, c);
     while ((c = first_over(p, &p->parting, DEVICE_PEER_PARTING_MS, now_ms)))
-        drop_listed(c, WIRE_CODE_CANCELLED);
+        drop_listed(p, &p->parting, c, WIRE_CODE_CANCELLED);
 }
 
 void device_peer_tick(struct device_peer *p)
@@ -509,7 +513,7 @@ void device_peer_cut_credential(struct device_peer *p, const uint8_t credential_
     while (c) {
         struct channel *next = TAILQ_NEXT(c, link);
         if (crypto_equal(c->credential_hash, credential_hash, sizeof(c->credential_hash)))
-            drop_listed(c, WIRE_CODE_REVOKED);
+            drop_listed(p, &p->idle, c, WIRE_CODE_REVOKED);
         c = next;
     }
     cut_exchanges(&p->exchanges, credential_hash);

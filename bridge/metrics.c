@@ -1,6 +1,7 @@
 /* bridge/metrics.c - see metrics.h. Knows nothing of what it prints. */
 #include "bridge/metrics.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -138,10 +139,11 @@ static void on_ready(void *user, struct rt_conn *conn)
     rt_conn_read_enable(conn, true);
 }
 
-static void visitor_free(struct visitor *v)
+static void visitor_free(struct metrics *m, struct visitor *v)
 {
-    TAILQ_REMOVE(&v->owner->visitors, v, link);
-    v->owner->visitor_count--;
+    TAILQ_REMOVE(&m->visitors, v, link);
+    assert(TAILQ_FIRST(&m->visitors) != v);
+    m->visitor_count--;
     rt_timer_free(v->timer);
     free(v);
 }
@@ -151,7 +153,7 @@ static void on_closed(void *user, struct rt_conn *conn, enum rt_conn_end end, co
     (void)conn;
     (void)end;
     (void)detail;
-    visitor_free(user);
+    visitor_free(((struct visitor *)user)->owner, user);
 }
 
 static const struct rt_conn_events visitor_events = {
@@ -180,7 +182,7 @@ static void on_accepted(void *user, int fd)
     TAILQ_INSERT_TAIL(&m->visitors, v, link);
     m->visitor_count++;
     if (rt_conn_accept(m->options.loop, fd, &options, &v->conn)) {
-        visitor_free(v);
+        visitor_free(m, v);
         return;
     }
     rt_timer_set(v->timer, METRICS_TIMEOUT_MS);
@@ -220,7 +222,7 @@ void metrics_free(struct metrics *m)
         struct visitor *v = TAILQ_FIRST(&m->visitors);
         rt_conn_set_events(v->conn, NULL, NULL);
         rt_conn_abort(v->conn);
-        visitor_free(v);
+        visitor_free(m, v);
     }
     free(m);
 }

@@ -23,8 +23,8 @@
 
 #define RELAY_SWEEP_MS 1000u /* how often idle peers are looked for */
 #define RELAY_ASK_TURN_MS 100u
-#define RELAY_ASK_TURN_COUNT 50u            /* 500 greetings a second */
-#define RELAY_ASK_SEEN_S (7u * 24u * 3600u) /* who was seen by then is asked */
+#define RELAY_ASK_TURN_COUNT 50u          /* 500 greetings a second */
+#define RELAY_ASK_SEEN_S UINT64_C(604800) /* who was seen by then is asked */
 
 /* What the relay keeps beside a peer. */
 struct member {
