@@ -70,6 +70,7 @@ static uint64_t monotonic_s(void)
 
 static SSL_CTX *context_new(const SSL_METHOD *method)
 {
+    char groups[] = TLS_GROUPS; /* OpenSSL's macro casts const away */
     SSL_CTX *ctx = SSL_CTX_new(method);
     if (!ctx)
         return NULL;
@@ -82,7 +83,7 @@ static SSL_CTX *context_new(const SSL_METHOD *method)
     if (SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) != 1 ||
         SSL_CTX_set_cipher_list(ctx, TLS12_CIPHERS) != 1 ||
         SSL_CTX_set_ciphersuites(ctx, TLS13_CIPHERS) != 1 ||
-        SSL_CTX_set1_groups_list(ctx, TLS_GROUPS) != 1) {
+        SSL_CTX_set1_groups_list(ctx, groups) != 1) {
         SSL_CTX_free(ctx);
         return NULL;
     }
@@ -310,12 +311,21 @@ static bool is_ip_literal(const char *text)
     return inet_pton(AF_INET, text, &ignored) == 1 || inet_pton(AF_INET6, text, &ignored) == 1;
 }
 
+/* OpenSSL's macro casts const away; it copies the name. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wcast-qual"
+static bool set_server_name(SSL *ssl, const char *name)
+{
+    return SSL_set_tlsext_host_name(ssl, name) == 1;
+}
+#pragma GCC diagnostic pop
+
 static enum rt_err expect_name(SSL *ssl, const char *name)
 {
     if (is_ip_literal(name))
         return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name) == 1 ? RT_OK : RT_E_CRYPTO;
     SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-    if (SSL_set1_host(ssl, name) != 1 || SSL_set_tlsext_host_name(ssl, name) != 1)
+    if (SSL_set1_host(ssl, name) != 1 || !set_server_name(ssl, name))
         return RT_E_CRYPTO;
     return RT_OK;
 }
