@@ -239,7 +239,7 @@ static void pump_tunnel(struct exchange *x)
 {
     struct wire_stream *st = x->channel->stream;
     size_t len;
-    for (const uint8_t *data; (data = wire_stream_peek(st, &len)), len;) {
+    for (const uint8_t *data; (void)(data = wire_stream_peek(st, &len)), len > 0;) {
         size_t taken = deliver(x, data, len);
         if (!taken)
             return;

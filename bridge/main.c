@@ -130,7 +130,7 @@ static int run_mode(const struct bridge_config *config, enum mode mode)
     case MODE_RUN:
         break;
     }
-    return bridge_run(config);
+    return (int)bridge_run(config);
 }
 
 int main(int argc, char **argv)

@@ -50,7 +50,7 @@ bool register_terminal_is_there(void)
 char *register_ask(const char *question, bool echo)
 {
     char line[REGISTER_SECRET_MAX];
-    struct termios before;
+    struct termios before = {0};
     char *answer = NULL;
     FILE *terminal = fopen("/dev/tty", "r+e");
     if (!terminal)

@@ -374,9 +374,8 @@ static inline struct client *ask_as(struct harness *h, char who, const char *met
     assert_int_equal(http_head_scan(c->text, strlen(c->text), &c->head), HTTP_HEAD_OK);
     c->request =
         (struct request){.client = c, .head = &c->head, .id = 7, .peer_address = "192.0.2.9"};
-    c->request.route.kind = ROUTE_DEVICE;
-    strcpy(c->request.route.device, "printer");
-    strcpy(c->request.route.service, "web");
+    c->request.route =
+        (struct route){.kind = ROUTE_DEVICE, .device = "printer", .service = SERVICE_DEFAULT};
     snprintf(c->request.who.user_name, sizeof(c->request.who.user_name), "user-%c", who);
     memset(c->request.who.credential_hash, who, sizeof(c->request.who.credential_hash));
     c->body_ends = !c->head.is_chunked && !(c->head.has_length && c->head.content_length);
@@ -418,7 +417,7 @@ static inline const char *service_got(struct harness *h, size_t i)
     static char text[ANSWER_MAX];
     size_t n = 0, len;
     assert_true(i < h->stream_count);
-    for (const uint8_t *data; (data = wire_stream_peek(h->streams[i].st, &len)), len;) {
+    for (const uint8_t *data; (void)(data = wire_stream_peek(h->streams[i].st, &len)), len > 0;) {
         memcpy(text + n, data, len);
         n += len;
         wire_stream_consume(h->streams[i].st, len);

@@ -240,7 +240,9 @@ static const char *answer_field_at(const struct rewrite_place *at, const char *n
     if (!count)
         return NULL;
     assert_int_equal(count, 1);
-    snprintf(result, sizeof(result), "%.*s", (int)fields[0].value.len, fields[0].value.at);
+    assert_true(fields[0].value.len < sizeof(result));
+    memcpy(result, fields[0].value.at, fields[0].value.len);
+    result[fields[0].value.len] = '\0';
     return result;
 }
 

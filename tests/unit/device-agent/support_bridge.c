@@ -162,7 +162,7 @@ static void take(struct flow *flow)
 {
     size_t len = 0;
     const uint8_t *data;
-    while (!flow->is_paused && (data = wire_stream_peek(flow->stream, &len), len > 0)) {
+    while (!flow->is_paused && ((void)(data = wire_stream_peek(flow->stream, &len)), len > 0)) {
         if (flow->got_cap - flow->got_len < len) {
             flow->got_cap = (flow->got_cap + len) * 2;
             flow->got = realloc(flow->got, flow->got_cap);

@@ -86,8 +86,8 @@ static void a_part_that_is_missing_or_wrong_makes_it_useless(void **state)
         "{\"device_id\":\"A\",\"token\":\"t\",\"broker\":{\"host\":\"h\",\"port\":1}}",
         "{\"device_id\":\"a--b\",\"token\":\"t\",\"broker\":{\"host\":\"h\",\"port\":1}}",
         "{\"device_id\":\"-a\",\"token\":\"t\",\"broker\":{\"host\":\"h\",\"port\":1}}",
-        "{\"device_id\":\"a\",\"device_id\":\"b\",\"token\":\"t\",\"broker\":{\"host\":\"h\","
-        "\"port\":1}}",
+        ("{\"device_id\":\"a\",\"device_id\":\"b\",\"token\":\"t\",\"broker\":{\"host\":\"h\","
+         "\"port\":1}}"),
         "{\"device_id\":\"a\",\"token\":\"t\",\"broker\":{\"host\":\"h\",\"port\":1}} x",
     };
     (void)state;
