@@ -30,7 +30,7 @@ struct place {
 static int make_place(void **state)
 {
     struct place *p = calloc(1, sizeof(*p));
-    strcpy(p->path, "/tmp/shutport-test-XXXXXX");
+    snprintf(p->path, sizeof(p->path), "/tmp/shutport-test-XXXXXX");
     close(mkstemp(p->path));
     *state = p;
     return 0;
@@ -89,7 +89,7 @@ static void each_needed_key_is_missed_by_its_name(void **state)
     struct place *p = *state;
     char text[1024];
     for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
-        strcpy(text, "\n" NEEDED);
+        snprintf(text, sizeof(text), "\n" NEEDED);
         char line[64];
         snprintf(line, sizeof(line), "\n%s =", names[i]);
         *(strstr(text, line) + 1) = '#';

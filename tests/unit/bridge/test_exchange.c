@@ -101,9 +101,9 @@ static void the_settings_service_gets_a_stream_for_each_request(void **state)
         assert_int_equal(http_head_scan(text, sizeof(text) - 1, &c->head), HTTP_HEAD_OK);
         c->request = (struct request){.client = c, .head = &c->head, .peer_address = "::1"};
         c->request.who.is_admin = true;
-        strcpy(c->request.who.user_name, "root");
-        strcpy(c->request.route.device, "printer");
-        strcpy(c->request.route.service, "settings");
+        memcpy(c->request.who.user_name, "root", sizeof("root"));
+        c->request.route =
+            (struct route){.kind = ROUTE_DEVICE, .device = "printer", .service = "settings"};
         c->body_ends = true;
         exchange_begin(h->peer, &c->request);
         settle(h);
