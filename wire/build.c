@@ -78,14 +78,24 @@ static void put_window(struct wire_stream *st, struct wire_writer *w)
     st->ack_due = false;
 }
 
-static void put_acks(struct wire_session *s, struct wire_writer *w, uint64_t number)
+/* Beside a RESUME refusals go without credit; acknowledgements are in the RESUME itself. */
+static void put_resets(struct wire_session *s, struct wire_writer *w, uint64_t number)
+{
+    while (!wire_list_is_empty(&s->acks) && wire_writer_left(w) >= WIRE_RESET_BYTES) {
+        struct wire_stream *st = WIRE_ENTRY(s->acks.next, struct wire_stream, ack_link);
+        if (!st->reset_due)
+            break; /* they stand before the acknowledgements */
+        wire_link_remove(&st->ack_link);
+        put_reset(st, w, number);
+    }
+}
+
+static void put_acks(struct wire_session *s, struct wire_writer *w)
 {
     while (!wire_list_is_empty(&s->acks) && wire_writer_left(w) >= WIRE_WINDOW_BYTES) {
         struct wire_stream *st = WIRE_ENTRY(s->acks.next, struct wire_stream, ack_link);
         wire_link_remove(&st->ack_link);
-        if (st->reset_due)
-            put_reset(st, w, number);
-        else if (st->ack_due)
+        if (st->ack_due)
             put_window(st, w);
         wire_stream_settle(st);
     }
@@ -253,10 +263,13 @@ static size_t build_message(struct wire_session *s, struct wire_writer *w)
     wire_header_put(w, &h);
     if (s->return_due || (!s->is_confirmed && s->return_nonce != 0))
         wire_greeting_put_return(s, w);
-    if (all) { /* before RESUME, so that it does not seem to forget what is only being refused */
+    /* Before RESUME, so that it does not seem to forget what is only being refused. */
+    if (all || wire_repair_resume_is_due(s)) {
         put_notes(s, w);
-        put_acks(s, w, number);
+        put_resets(s, w, number);
     }
+    if (all)
+        put_acks(s, w);
     if (s->probe_due)
         wire_repair_put_probe(s, w);
     if (wire_repair_resume_is_due(s))

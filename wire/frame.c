@@ -28,8 +28,8 @@ bool wire_caller_is_valid(const char *caller, size_t len)
 bool wire_frame_is_exempt(const struct wire_frame *frame)
 {
     return frame->type == WIRE_FRAME_HELLO || frame->type == WIRE_FRAME_PROBE ||
-           frame->type == WIRE_FRAME_RESUME ||
-           (frame->type == WIRE_FRAME_RESET && frame->stream == 0);
+           frame->type == WIRE_FRAME_RESUME || frame->type == WIRE_FRAME_RESET ||
+           frame->type == WIRE_FRAME_GONE;
 }
 
 static void require(struct wire_reader *r, bool holds)

@@ -77,15 +77,16 @@ enum wire_err wire_greeting_hear(struct wire_session *s, const struct wire_heade
         return hear_stranger(s, h, &f);
     if (f.hello.role == s->options.role)
         return WIRE_E_VALUE;
+    if (s->is_up && h->sender == s->peer &&
+        (h->receiver == 0 || h->receiver == s->own || h->receiver == g->own)) {
+        wire_greeting_hear_current(s, &f.hello); /* not even proof changes anything: it is proven */
+        return WIRE_OK;
+    }
     if (h->receiver == g->own && f.hello.returned == g->nonce) {
         wire_session_adopt(s, h, &f.hello);
         s->return_nonce = f.hello.nonce;
         s->return_due = f.hello.nonce != 0;
         *ret_is_current = h->number > 0;
-        return WIRE_OK;
-    }
-    if (s->is_up && h->sender == s->peer && (h->receiver == 0 || h->receiver == s->own)) {
-        wire_greeting_hear_current(s, &f.hello);
         return WIRE_OK;
     }
     if (h->receiver != 0 && h->receiver != g->own && !(s->is_up && h->receiver == s->own))

@@ -50,6 +50,12 @@ static inline void wire_list_append(struct wire_link *list, struct wire_link *l)
     wire_link_insert(list, l);
 }
 
+static inline void wire_list_prepend(struct wire_link *list, struct wire_link *l)
+{
+    wire_link_remove(l);
+    wire_link_insert(list->next, l);
+}
+
 /* Moves everything from `from` to the end of `to`. */
 static inline void wire_list_splice(struct wire_link *to, struct wire_link *from)
 {

@@ -109,7 +109,7 @@ static enum wire_err take_listed(struct wire_stream *st, const struct wire_resum
     if (st->place == WIRE_PLACE_CLOSING) {
         if (st->reset_in <= taken) { /* also when RESET has not gone yet */
             st->reset_due = true;
-            wire_list_append(&st->session->acks, &st->ack_link);
+            wire_list_prepend(&st->session->acks, &st->ack_link);
         }
         return WIRE_OK;
     }

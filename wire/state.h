@@ -91,7 +91,7 @@ struct wire_stream {
     struct wire_stream *hash_next;
     struct wire_link place_link;
     struct wire_link ready_link;
-    struct wire_link ack_link;      /* ack_due or reset_due */
+    struct wire_link ack_link;      /* ack_due, or before those reset_due */
     struct wire_link wait_link;     /* something of it is unacknowledged or blocked by the window */
     struct wire_link unopened_link; /* bridge: OPEN is sent and not acknowledged */
     struct wire_tx tx;

@@ -229,7 +229,7 @@ void wire_stream_close(struct wire_stream *st, enum wire_code code)
     st->reset_due = true;
     st->reset_in = 0;
     set_place(st, WIRE_PLACE_CLOSING, st->released);
-    wire_list_append(&st->session->acks, &st->ack_link);
+    wire_list_prepend(&st->session->acks, &st->ack_link);
     wire_schedule_unhold(st->session);
     wire_session_want_output(st->session);
 }

@@ -316,10 +316,28 @@ static void check_budget(struct world *w, const struct end *e)
         sim_fail(w, "the send budget is overdrawn");
 }
 
+/* With --verbose: what goes in, shortly. */
+static void say_message(const struct world *w, const struct end *e, const uint8_t *data, size_t len)
+{
+    struct wire_reader r;
+    struct wire_header h;
+
+    if (!w->verbose)
+        return;
+    wire_reader_init(&r, data, len);
+    if (wire_header_get(&r, &h) != WIRE_OK)
+        return;
+    sim_say(w, "  %s gets %llu of %04llx to %04llx, received %llu, first frame %d, %zu bytes",
+            e->is_agent ? "agent" : "bridge", (unsigned long long)h.number,
+            (unsigned long long)(h.sender & 0xffff), (unsigned long long)(h.receiver & 0xffff),
+            (unsigned long long)h.received, r.left_bytes > 0 ? r.at[0] : 0, len);
+}
+
 void end_feed(struct world *w, struct end *e, const uint8_t *data, size_t len)
 {
     enum wire_err err;
 
+    say_message(w, e, data, len);
     if (!e->session || !e->is_linked)
         return;
     memory_charge(w, e);
@@ -469,6 +487,8 @@ bool end_open(struct world *w)
     r->is_refused = sim_chance(w, 50);
     if (w->is_healed) {
         r->wait_ms = 60000;
+        r->down_len %= 3000; /* the smallest windows over the longest delays are slow, not sick */
+        r->up_len %= 3000;
         r->cancel_ms = r->agent_reset_ms = UINT64_MAX;
         r->is_refused = false;
     }
