@@ -74,9 +74,9 @@ void channel_part(struct channel *c)
 
 static struct channel *find_idle(struct device_peer *p, const struct request *request)
 {
-    struct channel *c;
-    TAILQ_FOREACH_REVERSE(c, &p->idle, channel_list, link) /* the youngest is the likeliest alive */
-    {
+    struct channel *c =
+        TAILQ_LAST(&p->idle, channel_list); /* the youngest is the likeliest alive */
+    for (; c; c = TAILQ_PREV(c, channel_list, link)) {
         if (strcmp(c->service, request->route.service) == 0 &&
             crypto_equal(c->credential_hash, request->who.credential_hash,
                          sizeof(c->credential_hash)))
@@ -307,10 +307,10 @@ size_t device_peer_exchange_count(const struct device_peer *p)
 {
     const struct exchange *x;
     size_t count = 0;
-    TAILQ_FOREACH(x, &p->exchanges, link)
-    count++;
-    TAILQ_FOREACH(x, &p->retries, link)
-    count++;
+    for (x = TAILQ_FIRST(&p->exchanges); x; x = TAILQ_NEXT(x, link))
+        count++;
+    for (x = TAILQ_FIRST(&p->retries); x; x = TAILQ_NEXT(x, link))
+        count++;
     return count;
 }
 
@@ -378,8 +378,8 @@ void device_peer_link_up(struct device_peer *p)
 {
     struct exchange *x;
     wire_session_link_up(p->session, p->env->now_ms());
-    TAILQ_FOREACH(x, &p->exchanges, link)
-    exchange_link_up(x);
+    for (x = TAILQ_FIRST(&p->exchanges); x; x = TAILQ_NEXT(x, link))
+        exchange_link_up(x);
     note_session_deadline(p);
 }
 

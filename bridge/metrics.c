@@ -28,10 +28,12 @@ struct visitor {
     char out[ANSWER_HEAD_BYTES + METRICS_TEXT_BYTES_MAX];
 };
 
+TAILQ_HEAD(visitor_list, visitor);
+
 struct metrics {
     struct metrics_options options;
     struct rt_listener *listener;
-    TAILQ_HEAD(, visitor) visitors;
+    struct visitor_list visitors;
     size_t visitor_count;
 };
 

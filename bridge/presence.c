@@ -24,9 +24,11 @@ struct entry {
     struct service_host *hosts; /* owned; most devices need few or none */
 };
 
+TAILQ_HEAD(entry_list, entry);
+
 struct presence_table {
     struct map entries; /* device id -> struct entry */
-    TAILQ_HEAD(, entry) to_ask;
+    struct entry_list to_ask;
     size_t online_count;
 };
 

@@ -132,8 +132,8 @@ static void flush(void *user)
 {
     struct relay *r = user;
     struct member *m;
-    TAILQ_FOREACH(m, &r->ready, ready)
-    device_peer_run_retries(m->peer);
+    for (m = TAILQ_FIRST(&r->ready); m; m = TAILQ_NEXT(m, ready))
+        device_peer_run_retries(m->peer);
     if (!r->env.link_is_up || (r->held_len && !publish(r, r->held_topic, r->held_len)))
         return;
     while ((m = TAILQ_FIRST(&r->ready))) {
@@ -223,8 +223,8 @@ static void on_link_up(void *user)
     log_info("relay", "connected to the broker", log_str("bridge", r->name));
     r->env.link_is_up = true;
     r->env.link_changed_ms = r->env.now_ms();
-    TAILQ_FOREACH(m, &r->all, all)
-    device_peer_link_up(m->peer);
+    for (m = TAILQ_FIRST(&r->all); m; m = TAILQ_NEXT(m, all))
+        device_peer_link_up(m->peer);
     if (r->registry)
         registry_devices_each(r->registry, ask_if_lately_seen, r);
     rt_timer_set(r->ask_timer, 0);
@@ -246,8 +246,8 @@ static void on_link_down(void *user, enum rt_mqtt_loss loss, const char *detail,
     r->env.counters.mqtt_losses++;
     r->held_len = 0;
     presence_doubt_all(r->env.presence);
-    TAILQ_FOREACH(m, &r->all, all)
-    device_peer_link_down(m->peer);
+    for (m = TAILQ_FIRST(&r->all); m; m = TAILQ_NEXT(m, all))
+        device_peer_link_down(m->peer);
 }
 
 static void take_status(struct relay *r, const char *device, const uint8_t *data, size_t len)
@@ -407,8 +407,8 @@ void relay_stop(struct relay *r, void (*done)(void *user), void *user)
     r->is_stopping = true;
     r->stopped = done;
     r->stopped_user = user;
-    TAILQ_FOREACH(m, &r->all, all)
-    device_peer_end(m->peer, WIRE_CODE_STOPPING);
+    for (m = TAILQ_FIRST(&r->all); m; m = TAILQ_NEXT(m, all))
+        device_peer_end(m->peer, WIRE_CODE_STOPPING);
     flush(r); /* so that the agents hear of it */
     rt_mqtt_stop(r->mqtt, on_stopped);
 }
@@ -470,8 +470,8 @@ void relay_cut_device(struct relay *r, const char *device)
 void relay_cut_credential(struct relay *r, const uint8_t credential_hash[32])
 {
     struct member *m;
-    TAILQ_FOREACH(m, &r->all, all)
-    device_peer_cut_credential(m->peer, credential_hash);
+    for (m = TAILQ_FIRST(&r->all); m; m = TAILQ_NEXT(m, all))
+        device_peer_cut_credential(m->peer, credential_hash);
 }
 
 /* --- looking in --- */
@@ -496,7 +496,7 @@ size_t relay_in_flight(const struct relay *r)
 {
     const struct member *m;
     size_t count = 0;
-    TAILQ_FOREACH(m, &r->all, all)
-    count += device_peer_exchange_count(m->peer);
+    for (m = TAILQ_FIRST(&r->all); m; m = TAILQ_NEXT(m, all))
+        count += device_peer_exchange_count(m->peer);
     return count;
 }
