@@ -65,44 +65,19 @@ static void add_device(struct json *object, const struct portal_call *call,
     json_add_text(object, "url", url);
 }
 
-static int by_id(const void *a, const void *b)
-{
-    const struct device_row *const *x = a, *const *y = b;
-    return strcmp((*x)->id, (*y)->id);
-}
-
-/* Ordered by id, so that `after` stays a good place to go on from while devices come and go. */
-static struct json *list_json(const struct portal_call *call, struct device_list *list,
-                              const char *after)
-{
-    struct json *root = json_new_object();
-    struct json *array = json_add_array(root, "devices");
-    size_t shown = 0, i = 0;
-    qsort(list->rows, list->count, sizeof(const struct device_row *), by_id);
-    for (; i < list->count && shown < DEVICE_PAGE_COUNT; i++) {
-        if (strcmp(list->rows[i]->id, after) <= 0)
-            continue;
-        add_device(json_append_object(array), call, list->rows[i]);
-        shown++;
-    }
-    json_add_text(root, "next", i < list->count && shown > 0 ? list->rows[i - 1]->id : NULL);
-    return root;
-}
-
 void api_get_devices(struct portal_call *call)
 {
-    const char *q = rt_httpd_query(call->e, "q"), *status = rt_httpd_query(call->e, "status");
     const char *after = rt_httpd_query(call->e, "after");
-    struct device_filter filter = {.text = q && strlen(q) <= DEVICE_FILTER_MAX ? q : "",
-                                   .wants_online = status && strcmp(status, "online") == 0,
-                                   .wants_offline = status && strcmp(status, "offline") == 0};
-    struct device_list list = {0};
-    if (!device_list_make(call, &filter, &list)) {
-        call_answer_problem(call, PROBLEM_BUSY, NULL, 1);
-        return;
-    }
-    struct json *root = list_json(call, &list, after ? after : "");
-    device_list_done(&list);
+    struct device_filter filter;
+    struct device_list list;
+    device_filter_read(call, &filter);
+    device_list_by_id(call, &filter, after ? after : "", &list);
+    struct json *root = json_new_object();
+    struct json *array = json_add_array(root, "devices");
+    for (size_t i = 0; i < list.count; i++)
+        add_device(json_append_object(array), call, list.rows[i]);
+    json_add_text(root, "next",
+                  list.match_count > list.count ? list.rows[list.count - 1]->id : NULL);
     call_answer_json(call, 200, root);
 }
 

@@ -38,7 +38,7 @@ static void answer_registered(struct portal_call *call)
 {
     const struct registering *r = call->state;
     const struct portal_options *options = &call->portal->options;
-    char url[URL_BYTES_MAX + 16], location[DEVICE_ID_MAX + 24];
+    char origin[URL_BYTES_MAX], url[URL_BYTES_MAX + 16], location[DEVICE_ID_MAX + 24];
     struct json *root = json_new_object();
     json_add_text(root, "device_id", r->device_id);
     json_add_text(root, "token", r->token);
@@ -50,9 +50,8 @@ static void answer_registered(struct portal_call *call)
     json_add_text(urls, "portal", call->portal->portal_origin);
     snprintf(url, sizeof(url), "%s/devices", call->portal->portal_origin);
     json_add_text(urls, "devices", url);
-    route_device_origin(options->names, r->device_id, NULL, url, URL_BYTES_MAX);
-    size_t len = strlen(url);
-    snprintf(url + len, sizeof(url) - len, "/");
+    route_device_origin(options->names, r->device_id, NULL, origin, sizeof(origin));
+    snprintf(url, sizeof(url), "%s/", origin);
     json_add_text(urls, "device", url);
     snprintf(location, sizeof(location), "/api/v1/devices/%s", r->device_id);
     call_header(call, "Location", location);

@@ -109,15 +109,21 @@ static bool comes_from_own_origin(const struct auth *auth, const struct route *r
 
 /* --- the verdict ------------------------------------------------------------------------------------------------- */
 
-bool auth_may_use(const struct auth *auth, const struct principal *who, const char *device)
+bool auth_may_use_row(const struct auth *auth, const struct principal *who,
+                      const struct device_row *row)
 {
-    const struct device_row *row = registry_device(auth->options.registry, device);
-    if (!row || who->kind != PRINCIPAL_USER)
+    if (who->kind != PRINCIPAL_USER)
         return false;
     if (who->is_admin || auth->options.list_shows_all)
         return true;
     return (row->owner_id != 0 && row->owner_id == who->user_id) ||
-           registry_has_grant(auth->options.registry, who->user_id, device);
+           registry_has_grant(auth->options.registry, who->user_id, row->id);
+}
+
+bool auth_may_use(const struct auth *auth, const struct principal *who, const char *device)
+{
+    const struct device_row *row = registry_device(auth->options.registry, device);
+    return row && auth_may_use_row(auth, who, row);
 }
 
 /* A request with a token proves itself. But a browser sends Basic by itself, from any page, so there the rule holds. */

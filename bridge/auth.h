@@ -44,6 +44,7 @@ enum auth_verdict {
 
 struct auth;
 struct registry;
+struct device_row;
 
 struct auth_options { /* everything pointed at is borrowed for the life of `struct auth` */
     struct registry *registry;
@@ -60,6 +61,8 @@ enum auth_verdict auth_decide(struct auth *auth, const struct route *route,
                               const struct http_head *head, struct principal *ret_principal);
 /* May this user see and use that device? The one place that knows the rule of R11. */
 bool auth_may_use(const struct auth *auth, const struct principal *who, const char *device);
+bool auth_may_use_row(const struct auth *auth, const struct principal *who,
+                      const struct device_row *row);
 /* Does this field carry our own credentials (to be taken off before relaying)? Cookies: see auth_cookie_is_ours. */
 bool auth_field_is_ours(const struct http_field *field);
 bool auth_cookie_is_ours(

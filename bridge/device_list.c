@@ -1,14 +1,16 @@
 /* bridge/device_list.c - see device_list.h. */
 #include "bridge/device_list.h"
 
-#include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
-struct gathering {
+#include "bridge/form.h"
+
+struct walk {
     const struct portal_call *call;
     const struct device_filter *filter;
-    struct device_list list;
+    size_t skip_count;
+    const char *after; /* NULL: by name */
+    struct device_list *list;
 };
 
 bool device_is_online(const struct portal *p, const char *id)
@@ -17,61 +19,73 @@ bool device_is_online(const struct portal *p, const char *id)
            p->options.presence(p->options.presence_user, id) == PRESENCE_ONLINE;
 }
 
-const char *device_shown_name(const struct device_row *device)
+void device_filter_read(const struct portal_call *call, struct device_filter *ret_filter)
 {
-    return device->display_name[0] ? device->display_name : device->name;
+    const char *text = rt_httpd_query(call->e, "q"), *status = rt_httpd_query(call->e, "status");
+    memset(ret_filter, 0, sizeof(*ret_filter));
+    for (size_t i = 0; text && text[i] && i < DEVICE_FILTER_MAX; i++)
+        ret_filter->text[i] = ascii_lower(text[i]);
+    ret_filter->wants_online = status && strcmp(status, "online") == 0;
+    ret_filter->wants_offline = status && strcmp(status, "offline") == 0;
 }
 
-static bool text_matches(const struct device_row *d, const char *text)
+static void keep_by_name(const struct walk *w, const struct device_row *device)
 {
-    const char *const texts[] = {d->id,    d->name,          d->display_name, d->place,
-                                 d->model, d->serial_number, d->labels,       d->domain_name};
-    if (!text[0])
-        return true;
-    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
-        if (strcasestr(texts[i], text))
-            return true;
-    return false;
+    struct device_list *list = w->list;
+    if (list->match_count > w->skip_count && list->count < DEVICE_PAGE_COUNT)
+        list->rows[list->count++] = device;
 }
 
-static void gather(void *user, const struct device_row *device)
+/* The page holds the smallest ids so far, in order; a smaller one pushes the last out. */
+static void keep_by_id(const struct walk *w, const struct device_row *device)
 {
-    struct gathering *g = user;
-    const struct device_filter *filter = g->filter;
-    if (!auth_may_use(g->call->portal->options.auth, &g->call->who, device->id))
+    struct device_list *list = w->list;
+    size_t at = list->count;
+    if (at == DEVICE_PAGE_COUNT && strcmp(device->id, list->rows[at - 1]->id) > 0)
         return;
-    bool is_online = device_is_online(g->call->portal, device->id);
-    g->list.visible_count++;
-    g->list.online_count += is_online;
+    while (at > 0 && strcmp(device->id, list->rows[at - 1]->id) < 0)
+        at--;
+    if (list->count < DEVICE_PAGE_COUNT)
+        list->count++;
+    memmove(&list->rows[at + 1], &list->rows[at],
+            (list->count - at - 1) * sizeof(const struct device_row *));
+    list->rows[at] = device;
+}
+
+static void look_at(void *user, const struct device_row *device)
+{
+    struct walk *w = user;
+    const struct device_filter *filter = w->filter;
+    if (!auth_may_use_row(w->call->portal->options.auth, &w->call->who, device))
+        return;
+    bool is_online = device_is_online(w->call->portal, device->id);
+    w->list->visible_count++;
+    w->list->online_count += is_online;
     if (filter->wants_online != filter->wants_offline && is_online != filter->wants_online)
         return;
-    if (text_matches(device, filter->text))
-        g->list.rows[g->list.count++] = device;
+    if (w->after && strcmp(device->id, w->after) <= 0)
+        return;
+    if (filter->text[0] && !strstr(device->search, filter->text))
+        return;
+    w->list->match_count++;
+    if (w->after)
+        keep_by_id(w, device);
+    else
+        keep_by_name(w, device);
 }
 
-static int by_name(const void *a, const void *b)
+void device_list_by_name(const struct portal_call *call, const struct device_filter *filter,
+                         size_t skip_count, struct device_list *ret_list)
 {
-    const struct device_row *const *x = a, *const *y = b;
-    int order = strcasecmp(device_shown_name(*x), device_shown_name(*y));
-    return order ? order : strcmp((*x)->id, (*y)->id);
+    struct walk w = {.call = call, .filter = filter, .skip_count = skip_count, .list = ret_list};
+    memset(ret_list, 0, sizeof(*ret_list));
+    registry_devices_each(call->portal->options.registry, look_at, &w);
 }
 
-bool device_list_make(const struct portal_call *call, const struct device_filter *filter,
-                      struct device_list *ret_list)
+void device_list_by_id(const struct portal_call *call, const struct device_filter *filter,
+                       const char *after, struct device_list *ret_list)
 {
-    const struct registry *registry = call->portal->options.registry;
-    struct gathering g = {.call = call, .filter = filter};
-    g.list.rows = calloc(registry_devices_count(registry) + 1, sizeof(const struct device_row *));
-    if (!g.list.rows)
-        return false;
-    registry_devices_each(registry, gather, &g);
-    qsort(g.list.rows, g.list.count, sizeof(const struct device_row *), by_name);
-    *ret_list = g.list;
-    return true;
-}
-
-void device_list_done(struct device_list *list)
-{
-    free(list->rows);
-    *list = (struct device_list){0};
+    struct walk w = {.call = call, .filter = filter, .after = after, .list = ret_list};
+    memset(ret_list, 0, sizeof(*ret_list));
+    registry_devices_each(call->portal->options.registry, look_at, &w);
 }

@@ -65,7 +65,7 @@ bool form_get(const uint8_t *body, size_t len, const char *name, char *out, size
     return false;
 }
 
-bool url_append(char *out, size_t cap, size_t *used, const char *text)
+bool text_append(char *out, size_t cap, size_t *used, const char *text)
 {
     size_t len = strlen(text);
     if (*used + len + 1 > cap)
@@ -87,7 +87,7 @@ bool url_append_part(char *out, size_t cap, size_t *used, const char *text, size
             encoded[0] = (char)c;
             encoded[1] = '\0';
         }
-        if (!url_append(out, cap, used, encoded))
+        if (!text_append(out, cap, used, encoded))
             return false;
     }
     return true;

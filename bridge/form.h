@@ -8,9 +8,14 @@
 
 /* The first value of `name`, decoded and NUL-terminated. False: none, not well-formed, a NUL inside, or too long. */
 bool form_get(const uint8_t *body, size_t len, const char *name, char *out, size_t cap);
-/* Percent-encode all but unreserved bytes and append to `out` at `*used`; false when it does not fit. */
+/* Without regard to any locale. */
+static inline char ascii_lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? "abcdefghijklmnopqrstuvwxyz"[c - 'A'] : c;
+}
+/* Append to `out` at `*used`, NUL-terminated; false, and nothing is appended, when it does not fit. */
+bool text_append(char *out, size_t cap, size_t *used, const char *text);
+/* The same with all but unreserved bytes percent-encoded; what fits may have been appended when it fails. */
 bool url_append_part(char *out, size_t cap, size_t *used, const char *text, size_t len);
-/* The same for text that is a URL already, as it stands. */
-bool url_append(char *out, size_t cap, size_t *used, const char *text);
 
 #endif

@@ -26,7 +26,7 @@ void handoff_start_location(const char *target, size_t len, char *out, size_t ca
         target = "/";
         len = 1;
     }
-    if (!url_append(out, cap, &used, START_PREFIX) ||
+    if (!text_append(out, cap, &used, START_PREFIX) ||
         !url_append_part(out, cap, &used, target, len))
         out[0] = '\0'; /* only with a smaller `out` than promised */
 }

@@ -3,6 +3,9 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+
+#define SORT_AT_ONCE_MIN 64u /* changes; fewer are put in their places one by one */
 
 struct grant_key {
     int64_t user_id;
@@ -14,7 +17,7 @@ static struct grant_key grant_key(int64_t user_id, const char *device)
     struct grant_key key;
     memset(&key, 0, sizeof(key)); /* every byte counts in a key */
     key.user_id = user_id;
-    strncpy(key.device, device, DEVICE_ID_MAX);
+    memcpy(key.device, device, strnlen(device, DEVICE_ID_MAX));
     return key;
 }
 
@@ -119,8 +122,87 @@ static bool apply_user(struct mirror *m, const struct change *c)
     return true;
 }
 
+/* --- devices in the order in which they are shown ----------------------------------------------------------------- */
+
+static int order_of(const struct device_row *a, const struct device_row *b)
+{
+    int order = strcasecmp(device_shown_name(a), device_shown_name(b));
+    return order ? order : strcmp(a->id, b->id);
+}
+
+static int compare_devices(const void *a, const void *b)
+{
+    const struct mirror_device *const *x = a, *const *y = b;
+    return order_of((*x)->row, (*y)->row);
+}
+
+/* Where this row stands, or would. */
+static size_t place_of(const struct mirror *m, const struct device_row *row)
+{
+    size_t low = 0, high = m->by_name_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (order_of(m->by_name[middle]->row, row) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* Room for one more device than there are. */
+static bool order_reserve(struct mirror *m)
+{
+    if (m->devices.count < m->by_name_cap)
+        return true;
+    size_t cap = m->by_name_cap ? m->by_name_cap * 2 : 64;
+    struct mirror_device **by_name = realloc(m->by_name, cap * sizeof(struct mirror_device *));
+    if (!by_name)
+        return false;
+    m->by_name = by_name;
+    m->by_name_cap = cap;
+    return true;
+}
+
+static void order_insert(struct mirror *m, struct mirror_device *device)
+{
+    size_t at = place_of(m, device->row);
+    memmove(&m->by_name[at + 1], &m->by_name[at],
+            (m->by_name_count - at) * sizeof(struct mirror_device *));
+    m->by_name[at] = device;
+    m->by_name_count++;
+}
+
+/* While sorting late the order says nothing, so it is gathered anew at the end. */
+static void order_take(struct mirror *m, const struct mirror_device *device)
+{
+    if (m->is_sorting_late)
+        return;
+    size_t at = place_of(m, device->row);
+    m->by_name_count--;
+    memmove(&m->by_name[at], &m->by_name[at + 1],
+            (m->by_name_count - at) * sizeof(struct mirror_device *));
+}
+
+static bool order_gather(void *user, void *value)
+{
+    struct mirror *m = user;
+    m->by_name[m->by_name_count++] = value;
+    return true;
+}
+
+static void order_sort(struct mirror *m)
+{
+    m->is_sorting_late = false;
+    m->by_name_count = 0;
+    map_each(&m->devices, order_gather, m);
+    if (m->by_name_count > 0)
+        qsort(m->by_name, m->by_name_count, sizeof(struct mirror_device *), compare_devices);
+}
+
 static void drop_device(struct mirror *m, struct mirror_device *device)
 {
+    order_take(m, device);
     tell_device(m->events.device_removed, m->events.user, device->row->id);
     free(device->row);
     free(device);
@@ -136,10 +218,14 @@ static bool apply_device(struct mirror *m, struct change *c)
         return true;
     }
     bool is_new = false;
+    if (!order_reserve(m))
+        return false;
     struct mirror_device *device =
         value_for(&m->devices, row->id, strlen(row->id), sizeof(*device), &is_new);
     if (!device)
         return false;
+    if (!is_new)
+        order_take(m, device);
     if (device->row && device->row->last_seen_s > row->last_seen_s)
         row->last_seen_s = device->row->last_seen_s;
     bool has_new_owner = device->row && device->row->owner_id != row->owner_id;
@@ -148,6 +234,8 @@ static bool apply_device(struct mirror *m, struct change *c)
     device->row = row;
     device->round = m->round;
     c->row.device = NULL; /* taken over */
+    if (!m->is_sorting_late)
+        order_insert(m, device);
     if (has_new_owner)
         end_credentials_of(m, old_owner_id);
     if (is_new)
@@ -313,13 +401,17 @@ bool mirror_apply(struct mirror *m, struct delta *delta, uint64_t now_ms, uint64
         return true; /* another job brought newer rows already */
     if (delta->is_whole)
         m->round++;
+    m->is_sorting_late = delta->is_whole || delta->count > SORT_AT_ONCE_MIN;
     for (size_t i = 0; i < delta->count; i++)
         if (!apply_change(m, &delta->changes[i], now_ms, wall_s)) {
+            order_sort(m);
             m->generation = 0;
             return false;
         }
     if (delta->is_whole)
         sweep(m);
+    if (m->is_sorting_late)
+        order_sort(m);
     m->generation = delta->upto;
     return true;
 }
@@ -338,4 +430,5 @@ void mirror_done(struct mirror *m)
     map_done(&m->sessions, free);
     map_done(&m->tokens, free);
     map_done(&m->grants, free);
+    free(m->by_name);
 }

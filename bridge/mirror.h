@@ -21,6 +21,9 @@ struct mirror { /* zeroed = empty */
     uint64_t generation;
     uint64_t round; /* of the last whole delta: rows not touched in it are gone */
     struct map users, devices, sessions, tokens, grants;
+    struct mirror_device **by_name; /* all devices, sorted by shown name, then id */
+    size_t by_name_count, by_name_cap;
+    bool is_sorting_late; /* many change at once: appended now, sorted when all are there */
     struct mirror_events events;
 };
 

@@ -89,33 +89,30 @@ static void make_next_page(char *out, const struct device_filter *filter, const 
     char tail[80];
     size_t used = 0;
     snprintf(tail, sizeof(tail), "&status=%s&page=%zu", status, number);
-    if (!url_append(out, NEXT_BYTES_MAX, &used, "/devices?q=") ||
+    if (!text_append(out, NEXT_BYTES_MAX, &used, "/devices?q=") ||
         !url_append_part(out, NEXT_BYTES_MAX, &used, filter->text, strlen(filter->text)) ||
-        !url_append(out, NEXT_BYTES_MAX, &used, tail))
+        !text_append(out, NEXT_BYTES_MAX, &used, tail))
         out[0] = '\0';
 }
 
 static void render_list(struct portal_call *call, const struct device_filter *filter,
-                        const struct device_list *list, struct html *out)
+                        const struct device_list *list, size_t page, struct html *out)
 {
     char csrf[CSRF_TEXT_MAX], total[24], online[24], next[NEXT_BYTES_MAX] = "";
-    size_t number = page_number(call), first = (number - 1) * DEVICE_PAGE_COUNT;
-    size_t left = list->count > first ? list->count - first : 0;
-    size_t count = left < DEVICE_PAGE_COUNT ? left : DEVICE_PAGE_COUNT;
-    struct row_texts *texts = calloc(count + 1, sizeof(*texts));
-    struct page_devices_devices *rows = calloc(count + 1, sizeof(*rows));
+    struct row_texts *texts = calloc(list->count + 1, sizeof(*texts));
+    struct page_devices_devices *rows = calloc(list->count + 1, sizeof(*rows));
     if (!texts || !rows) {
         out->failed = true;
         goto out;
     }
-    for (size_t i = 0; i < count; i++)
-        fill_row(call, list->rows[first + i], &texts[i], &rows[i]);
-    if (left > count)
+    for (size_t i = 0; i < list->count; i++)
+        fill_row(call, list->rows[i], &texts[i], &rows[i]);
+    if (list->match_count > page * DEVICE_PAGE_COUNT)
         make_next_page(next, filter,
                        filter->wants_online    ? "online"
                        : filter->wants_offline ? "offline"
                                                : "",
-                       number + 1);
+                       page + 1);
     snprintf(total, sizeof(total), "%zu", list->visible_count);
     snprintf(online, sizeof(online), "%zu", list->online_count);
     call_csrf(call, csrf);
@@ -123,7 +120,7 @@ static void render_list(struct portal_call *call, const struct device_filter *fi
                  &(struct page_devices){.title = "Devices",
                                         .user_name = call->who.user_name,
                                         .csrf = csrf,
-                                        .q = filter->text,
+                                        .q = rt_httpd_query(call->e, "q"),
                                         .wants_online = filter->wants_online,
                                         .wants_offline = filter->wants_offline,
                                         .is_filtered = filter->text[0] || filter->wants_online ||
@@ -135,7 +132,7 @@ static void render_list(struct portal_call *call, const struct device_filter *fi
                                         .portal_url = call->portal->portal_origin,
                                         .next_page = next,
                                         .devices = rows,
-                                        .devices_count = count});
+                                        .devices_count = list->count});
 out:
     free(texts);
     free(rows);
@@ -143,21 +140,14 @@ out:
 
 void page_get_devices(struct portal_call *call)
 {
-    char text[DEVICE_FILTER_MAX + 1] = "";
-    const char *q = rt_httpd_query(call->e, "q"), *status = rt_httpd_query(call->e, "status");
-    struct device_list list = {0};
-    struct html page = {.language = call->language};
-    if (q && strlen(q) <= DEVICE_FILTER_MAX)
-        snprintf(text, sizeof(text), "%s", q);
-    struct device_filter filter = {.text = text,
-                                   .wants_online = status && strcmp(status, "online") == 0,
-                                   .wants_offline = status && strcmp(status, "offline") == 0};
-    if (device_list_make(call, &filter, &list))
-        render_list(call, &filter, &list, &page);
-    else
-        page.failed = true;
-    device_list_done(&list);
-    call_answer_page(call, 200, &page);
+    struct device_filter filter;
+    struct device_list list;
+    struct html out = {.language = call->language};
+    size_t page = page_number(call);
+    device_filter_read(call, &filter);
+    device_list_by_name(call, &filter, (page - 1) * DEVICE_PAGE_COUNT, &list);
+    render_list(call, &filter, &list, page, &out);
+    call_answer_page(call, 200, &out);
 }
 
 /* --- one device --------------------------------------------------------------------------------------------------- */

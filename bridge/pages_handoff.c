@@ -40,12 +40,12 @@ static void redirect(struct portal_call *call, const char *origin, const char *p
 {
     char location[LOCATION_MAX] = "";
     size_t used = 0;
-    bool fits = url_append(location, sizeof(location), &used, origin) &&
-                url_append(location, sizeof(location), &used, path);
+    bool fits = text_append(location, sizeof(location), &used, origin) &&
+                text_append(location, sizeof(location), &used, path);
     for (const char *mark = "?"; fits && fields->name; fields++, mark = "&")
-        fits = url_append(location, sizeof(location), &used, mark) &&
-               url_append(location, sizeof(location), &used, fields->name) &&
-               url_append(location, sizeof(location), &used, "=") &&
+        fits = text_append(location, sizeof(location), &used, mark) &&
+               text_append(location, sizeof(location), &used, fields->name) &&
+               text_append(location, sizeof(location), &used, "=") &&
                url_append_part(location, sizeof(location), &used, fields->value,
                                strlen(fields->value));
     if (fits)
@@ -198,11 +198,11 @@ static void sign_in_first(struct portal_call *call, const char *device, const ch
 {
     char next[LOCATION_MAX] = "";
     size_t used = 0;
-    bool fits = device && url_append(next, sizeof(next), &used, "/connect?device=") &&
-                url_append(next, sizeof(next), &used, device) &&
-                url_append(next, sizeof(next), &used, "&service=") &&
-                url_append(next, sizeof(next), &used, service) &&
-                url_append(next, sizeof(next), &used, "&to=") &&
+    bool fits = device && text_append(next, sizeof(next), &used, "/connect?device=") &&
+                text_append(next, sizeof(next), &used, device) &&
+                text_append(next, sizeof(next), &used, "&service=") &&
+                text_append(next, sizeof(next), &used, service) &&
+                text_append(next, sizeof(next), &used, "&to=") &&
                 url_append_part(next, sizeof(next), &used, to, strlen(to)) &&
                 used <= HANDOFF_TO_BYTES_MAX;
     redirect(call, "", "/sign-in",

@@ -113,6 +113,7 @@ static const struct portal_route *route_for(struct portal_call *call, const char
                                             const char *path, char *ret_allow)
 {
     char segment[CALL_SEGMENT_MAX + 1] = "";
+    size_t used = 0;
     ret_allow[0] = '\0';
     for (size_t i = 0; i < portal_route_count; i++) {
         const struct portal_route *route = &portal_routes[i];
@@ -123,8 +124,8 @@ static const struct portal_route *route_for(struct portal_call *call, const char
             memcpy(call->segment, segment, sizeof(segment));
             return route;
         }
-        size_t used = strlen(ret_allow);
-        snprintf(ret_allow + used, ALLOW_BYTES_MAX - used, "%s%s", used ? ", " : "", route->method);
+        (void)(text_append(ret_allow, ALLOW_BYTES_MAX, &used, used ? ", " : "") &&
+               text_append(ret_allow, ALLOW_BYTES_MAX, &used, route->method));
     }
     return NULL;
 }
@@ -138,7 +139,7 @@ static void send_to_sign_in(struct portal_call *call)
     size_t used = 0;
     bool is_get = strcmp(rt_httpd_method(call->e), "GET") == 0;
     if (!is_get || !handoff_to_is_safe(target, strlen(target)) ||
-        !url_append(location, sizeof(location), &used, "/sign-in?next=") ||
+        !text_append(location, sizeof(location), &used, "/sign-in?next=") ||
         !url_append_part(location, sizeof(location), &used, target, strlen(target)))
         snprintf(location, sizeof(location), "/sign-in");
     call_answer_redirect(call, location);

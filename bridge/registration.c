@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "bridge/credential.h"
+#include "bridge/form.h"
 #include "bridge/route.h"
 #include "runtime/crypto.h"
 #include "runtime/json.h"
@@ -54,9 +55,9 @@ static bool copy_words(const struct json *object, const char *key, bool (*is_cle
         return false;
     for (size_t i = 0; i < count; i++) {
         const char *word = json_string(json_at(array, i));
-        if (!word || !is_clean(word) || used + strlen(word) + 2 > cap)
+        if (!word || !is_clean(word) || !text_append(out, cap, &used, used ? " " : "") ||
+            !text_append(out, cap, &used, word))
             return false;
-        used += (size_t)snprintf(out + used, cap - used, "%s%s", used ? " " : "", word);
     }
     return true;
 }
@@ -81,9 +82,9 @@ static bool copy_labels(const struct json *root, char *out, size_t cap)
         const char *value = json_string(member);
         if (i >= REGISTRATION_LABEL_COUNT_MAX || !value || !label_key_is_clean(key) ||
             strlen(value) > REGISTRATION_LABEL_VALUE_MAX || !text_is_clean(value) ||
-            used + strlen(key) + strlen(value) + 3 > cap)
+            !text_append(out, cap, &used, used ? "\n" : "") || !text_append(out, cap, &used, key) ||
+            !text_append(out, cap, &used, "=") || !text_append(out, cap, &used, value))
             return false;
-        used += (size_t)snprintf(out + used, cap - used, "%s%s=%s", used ? "\n" : "", key, value);
     }
 }
 

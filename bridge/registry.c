@@ -110,23 +110,10 @@ bool registry_has_grant(const struct registry *r, int64_t user_id, const char *d
     return mirror_has_grant(&r->mirror, user_id, device);
 }
 
-struct devices_walk {
-    registry_device_cb *each;
-    void *user;
-};
-
-static bool walk_device(void *user, void *value)
-{
-    const struct devices_walk *walk = user;
-    const struct mirror_device *device = value;
-    walk->each(walk->user, device->row);
-    return true;
-}
-
 void registry_devices_each(const struct registry *r, registry_device_cb *each, void *user)
 {
-    struct devices_walk walk = {each, user};
-    map_each(&r->mirror.devices, walk_device, &walk);
+    for (size_t i = 0; i < r->mirror.by_name_count; i++)
+        each(user, r->mirror.by_name[i]->row);
 }
 
 size_t registry_devices_count(const struct registry *r)
@@ -296,7 +283,7 @@ static bool gather_device(void *user, void *value)
         return true;
     struct device_seen *seen = &f->seen[f->seen_count++];
     memset(seen->id, 0, sizeof(seen->id));
-    strncpy(seen->id, device->row->id, DEVICE_ID_MAX);
+    memcpy(seen->id, device->row->id, strnlen(device->row->id, DEVICE_ID_MAX));
     seen->seen_s = device->row->last_seen_s;
     device->seen_dirty = false;
     return f->seen_count < FLUSH_BATCH_MAX;

@@ -48,7 +48,7 @@ const struct session_row *registry_session_use(struct registry *r,
 const struct token_row *registry_token(const struct registry *r,
                                        const uint8_t hash[STORE_HASH_BYTES]);
 bool registry_has_grant(const struct registry *r, int64_t user_id, const char *device);
-/* Every device, in no order; `last_seen_s` tells which were online lately. */
+/* Every device, sorted by the name that people see; `last_seen_s` tells which were online lately. */
 typedef void registry_device_cb(void *user, const struct device_row *device);
 void registry_devices_each(const struct registry *r, registry_device_cb *each, void *user);
 size_t registry_devices_count(const struct registry *r);

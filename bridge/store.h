@@ -52,9 +52,12 @@ struct device_row { /* one heap block, texts included: free() */
     const char *name, *domain_name, *serial_number, *model, *place, *display_name;
     const char *ip_addresses, *mac_addresses, *services; /* joined by single spaces */
     const char *labels;                                  /* key=value, one a line */
-    int64_t owner_id;                                    /* 0: registered without signing in */
-    uint64_t registered_s, last_seen_s;                  /* wall clock; 0 = never seen */
+    const char *
+        search; /* all of the texts above that people look for, in lower case; only from store_read_delta */
+    int64_t owner_id;                   /* 0: registered without signing in */
+    uint64_t registered_s, last_seen_s; /* wall clock; 0 = never seen */
 };
+const char *device_shown_name(const struct device_row *device); /* what people call it */
 struct session_row {
     uint8_t hash[STORE_HASH_BYTES];   /* SHA-256 of the cookie's value */
     uint8_t parent[STORE_HASH_BYTES]; /* of a device session: the portal session it hangs on */

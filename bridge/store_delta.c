@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bridge/form.h"
+
 #define DELTA_FIRST_CAP 16u
 #define DEVICE_TEXT_COUNT 12u
 
@@ -65,13 +67,32 @@ static bool read_grant(const struct query *q, struct change *c)
     return true;
 }
 
-/* One block: the row, then its texts. */
+/* ASCII only: other bytes are matched as they are. Line ends keep a search from matching over two texts. */
+static char *append_lower(char *at, const char *text)
+{
+    for (; *text; text++)
+        *at++ = ascii_lower(*text);
+    *at++ = '\n';
+    return at;
+}
+
+static void make_search(struct device_row *row, char *at)
+{
+    const char *const texts[] = {row->id,    row->name,          row->display_name, row->place,
+                                 row->model, row->serial_number, row->domain_name,  row->labels};
+    row->search = at;
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+        at = append_lower(at, texts[i]);
+    *at = '\0';
+}
+
+/* One block: the row, its texts, and the text for searching, which is never longer than those. */
 static bool read_device(const struct query *q, struct change *c)
 {
-    size_t bytes = sizeof(struct device_row);
+    size_t bytes = sizeof(struct device_row), text_bytes = 1;
     for (int i = 0; i < (int)DEVICE_TEXT_COUNT; i++)
-        bytes += strlen(db_text(q, i)) + 1;
-    struct device_row *row = calloc(1, bytes);
+        text_bytes += strlen(db_text(q, i)) + 1;
+    struct device_row *row = calloc(1, bytes + 2 * text_bytes);
     if (!row)
         return false;
     const char **const texts[DEVICE_TEXT_COUNT] = {&row->id,
@@ -93,6 +114,7 @@ static bool read_device(const struct query *q, struct change *c)
         *texts[i] = at;
         at += len;
     }
+    make_search(row, at);
     row->owner_id = db_i64(q, 12);
     row->registered_s = db_u64(q, 13);
     row->last_seen_s = db_u64(q, 14);
@@ -136,6 +158,11 @@ static const struct reader readers[] = {
 _Static_assert(CHANGE_USER == 1 && CHANGE_DEVICE == 2 && CHANGE_SESSION == 3 && CHANGE_TOKEN == 4 &&
                    CHANGE_GRANT == 5,
                "change kinds are on disk");
+
+const char *device_shown_name(const struct device_row *device)
+{
+    return device->display_name[0] ? device->display_name : device->name;
+}
 
 static struct change *delta_next(struct delta *d)
 {

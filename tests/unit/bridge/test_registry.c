@@ -110,6 +110,64 @@ static void what_another_process_does_is_known_within_half_a_second(void **state
     assert_string_equal(removed, "printer");
 }
 
+static char order[4096];
+static void note_name(void *user, const struct device_row *device)
+{
+    (void)user;
+    size_t len = strlen(order);
+    snprintf(order + len, sizeof(order) - len, "%s ", device->id);
+}
+static bool zebra_is_there(void)
+{
+    return registry_device(registry, "zebra") != NULL;
+}
+static bool mango_is_gone(void)
+{
+    return registry_device(registry, "mango") == NULL;
+}
+static bool many_are_there(void)
+{
+    return registry_devices_count(registry) >= 203;
+}
+
+static void assert_order(const char *expected)
+{
+    order[0] = '\0';
+    registry_devices_each(registry, note_name, NULL);
+    assert_string_equal(order, expected);
+}
+
+static void devices_come_in_the_order_of_their_names(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"mango", "Apple", "cherry", "zebra"};
+    char id[DEVICE_ID_MAX + 1], name[16], last[16] = "";
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(scratch_register(t.store, names[i], names[i], 0, 1, id), STORE_OK);
+    turn_until(zebra_is_there);
+    assert_order("apple cherry mango zebra ");
+    assert_int_equal(store_device_remove(t.store, "mango", 0, ""), STORE_OK);
+    turn_until(mango_is_gone);
+    assert_order("apple cherry zebra ");
+    assert_non_null(strstr(registry_device(registry, "apple")->search, "apple"));
+    assert_non_null(strstr(registry_device(registry, "apple")->search, "site=tokyo"));
+    for (unsigned i = 0; i < 200; i++) { /* many at once are sorted at the end */
+        snprintf(name, sizeof(name), "d%03u", 199 - i);
+        assert_int_equal(scratch_register(t.store, name, name, 0, 1, id), STORE_OK);
+    }
+    turn_until(many_are_there);
+    order[0] = '\0';
+    registry_devices_each(registry, note_name, NULL);
+    char *rest = NULL;
+    unsigned count = 0;
+    for (char *word = strtok_r(order, " ", &rest); word; word = strtok_r(NULL, " ", &rest)) {
+        assert_true(strcmp(last, word) < 0);
+        snprintf(last, sizeof(last), "%s", word);
+        count++;
+    }
+    assert_int_equal(count, 203);
+}
+
 struct removal {
     struct registry_job job;
     bool is_done, was_gone;
@@ -247,6 +305,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(what_another_process_does_is_known_within_half_a_second),
+        T(devices_come_in_the_order_of_their_names),
         T(an_own_change_is_known_before_its_job_is_done),
         T(jobs_beyond_the_limit_are_refused_and_the_rest_are_done),
         T(freeing_finishes_what_was_begun),
