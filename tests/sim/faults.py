@@ -49,8 +49,8 @@ FAULTS = [
      "    wire_session_random(s, &g->own);", "    g->own = s->options.role;"),
     ("an old message is taken again", "wire/feed.c",
      "if (h->number <= s->number_in) {", "if (h->number == s->number_in) {"),
-    ("nobody is told that there is output", "wire/schedule.c",
-     "    if (s->is_up && !wire_schedule_is_empty(s))\n        wire_session_want_output(s);\n", ""),
+    ("RESUME goes only once", "wire/repair.c",
+     "    s->resume_due = true;\n    s->resume_from = 1;\n", "    s->resume_from = 1;\n    s->resume_due = s->resume_last_ms == WIRE_NEVER;\n"),
 ]
 
 
