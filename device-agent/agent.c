@@ -12,6 +12,7 @@
 #include "device-agent/exit_code.h"
 #include "device-agent/link.h"
 #include "device-agent/paths.h"
+#include "device-agent/service_watch.h"
 #include "runtime/json.h"
 #include "runtime/log.h"
 #include "runtime/loop.h"
@@ -28,6 +29,7 @@ struct agent {
     struct control *control;
     struct rt_timer *stop_timer, *watchdog_timer;
     struct wire_budget budget;
+    struct service_watch *watch;
     struct link *links[SETTINGS_SERVERS_MAX];
     size_t link_count, stopped_count;
     uint64_t started_ms;
@@ -95,6 +97,8 @@ static void describe(const struct agent *a, struct json *out)
         json_add_text(service, "scheme", service_scheme_text(s->url.scheme));
         json_add_text(service, "address", authority);
         json_add_u64(service, "connections", s->connections_count);
+        if (s->health != SERVICE_HEALTH_NONE)
+            json_add_bool(service, "answers", s->health == SERVICE_ANSWERS);
     }
 }
 
@@ -232,6 +236,20 @@ static bool start_control(struct agent *a)
     return err == RT_OK;
 }
 
+static void on_services_changed(void *user)
+{
+    struct agent *a = user;
+    for (size_t i = 0; i < a->link_count; i++)
+        link_services_changed(a->links[i]);
+}
+
+static bool start_watch(struct agent *a)
+{
+    return service_watch_new(rt_process_loop(a->process), &a->settings->services,
+                             a->settings->service_check_ms, on_services_changed, a,
+                             &a->watch) == RT_OK;
+}
+
 static bool start_links(struct agent *a)
 {
     for (size_t i = 0; i < a->settings->server_count; i++) {
@@ -256,6 +274,7 @@ static void finish(struct agent *a)
     control_free(a->control);
     rt_timer_free(a->stop_timer);
     rt_timer_free(a->watchdog_timer);
+    service_watch_free(a->watch);
     /* A link that has not stopped still belongs to the MQTT adapter; the process ends now. */
     if (a->stopped_count < a->link_count)
         return;
@@ -279,7 +298,7 @@ static bool start(struct agent *a)
     if (s->server_count == 0)
         log_warn("agent", "no server is configured: nothing to connect to",
                  log_str("file", a->source->path));
-    if (start_links(a))
+    if (start_watch(a) && start_links(a))
         return true;
     log_error("agent", "out of memory at start", log_u64("servers", s->server_count));
     return false;

@@ -70,9 +70,12 @@ static void print_status(const struct json *answer, const char *only)
     for (size_t i = 0; i < json_count(services); i++) {
         const struct json *s = json_at(services, i);
         uint64_t connections = 0;
+        bool answers = true;
         json_u64(s, "connections", &connections);
-        printf("service %s  %s %s, %u connections\n", view_text(s, "name", "?"),
-               view_text(s, "scheme", "?"), view_text(s, "address", "?"), (unsigned)connections);
+        json_bool(s, "answers", &answers);
+        printf("service %s  %s %s, %u connections%s\n", view_text(s, "name", "?"),
+               view_text(s, "scheme", "?"), view_text(s, "address", "?"), (unsigned)connections,
+               answers ? "" : ", does not answer");
     }
 }
 

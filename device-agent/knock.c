@@ -6,6 +6,7 @@
 
 #include "device-agent/conn_code.h"
 #include "device-agent/service.h"
+#include "device-agent/service_watch.h"
 #include "runtime/conn.h"
 
 struct knock {
@@ -29,8 +30,10 @@ static void on_closed(void *user, struct rt_conn *conn, enum rt_conn_end end, co
     (void)conn;
     (void)detail;
     k->service->connections_count--;
-    if (k->done)
+    if (k->done) {
+        service_watch_note(k->service, k->is_ready);
         k->done(k->user, k, k->is_ready ? WIRE_CODE_NONE : conn_code_of_end(end, false));
+    }
     free(k);
 }
 
@@ -55,6 +58,7 @@ enum rt_err knock_new(struct uv_loop_s *loop, struct service *service, knock_don
     enum rt_err err =
         rt_conn_connect(loop, service->url.address, service->url.port, &options, &k->conn);
     if (err) {
+        service_watch_note(service, false);
         free(k);
         return err;
     }

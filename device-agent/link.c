@@ -21,6 +21,7 @@
 
 #define STATUS_EVERY_MS 60000u
 #define STATUS_AGAIN_MS 1000u /* the link took no more bytes */
+#define STATUS_GAP_MS 500u    /* between two, whatever services do */
 #define FRESH_RETRY_MS 250u   /* the broker may not know a new token yet */
 #define FRESH_MS 5000u
 #define FRESH_S 10u /* a registration this young at start */
@@ -106,6 +107,7 @@ static void tell_online(void *user)
     char *payload = presence_online(&link->o.settings->services);
     bool is_out = publish_status(link, payload);
     free(payload);
+    link->status_at_ms = rt_now_ms();
     rt_timer_set(link->status_timer, is_out ? STATUS_EVERY_MS : STATUS_AGAIN_MS);
 }
 
@@ -353,6 +355,7 @@ static void open_link(struct link *link)
         .filters = filters,
         .will_topic = link->status_topic,
         .will_payload = PRESENCE_WILL,
+        .keepalive_s = link->o.settings->keepalive_s,
         .refused_retry_ms = link->is_fresh ? FRESH_RETRY_MS : 0,
         .eager_ms = link->is_fresh ? FRESH_MS : 0,
         .events = &mqtt_events,
@@ -509,6 +512,13 @@ static void hurry(struct link *link)
     if (link->state == LINK_TRYING)
         link->must_reopen = true;
     link->loss = RT_MQTT_LOSS_NONE; /* so that the answer to the operator's word is logged */
+}
+
+void link_services_changed(struct link *link)
+{
+    uint64_t since_ms = rt_now_ms() - link->status_at_ms;
+    if (link->state == LINK_UP)
+        rt_timer_set(link->status_timer, since_ms < STATUS_GAP_MS ? STATUS_GAP_MS - since_ms : 0);
 }
 
 enum rt_err link_connect(struct link *link)

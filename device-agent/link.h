@@ -44,6 +44,9 @@ enum rt_err link_disconnect(struct link *link);
 /* A registration was stored: read it, and connect with it. RT_E_NOT_FOUND, RT_E_VALUE, RT_E_TRUST, RT_E_IO. */
 enum rt_err link_reload(struct link *link);
 
+/* A service begins or ceases to answer: the bridges are to know. */
+void link_services_changed(struct link *link);
+
 /* Add what is known to a JSON object: docs/device.md lists the keys. */
 void link_describe(const struct link *link, struct json *out);
 

@@ -48,7 +48,7 @@ struct link {
     struct rt_turn_end *turn_end;
     unsigned rest_count;  /* in this streak */
     unsigned short_count; /* connections in a row that broke soon after they came up */
-    uint64_t opened_at_ms, up_at_ms, retry_at_ms;
+    uint64_t opened_at_ms, up_at_ms, retry_at_ms, status_at_ms;
     uint64_t up_at_wall_s;
     enum rt_mqtt_loss loss; /* the last one since it was up */
     char detail[LINK_DETAIL_MAX];

@@ -116,6 +116,10 @@ static void on_ping(void *user, uint64_t id, const char *name, size_t name_len)
                                 service ? WIRE_CODE_TOO_MANY : WIRE_CODE_NO_SUCH_SERVICE);
         return;
     }
+    if (service->health == SERVICE_ANSWERS && rt_now_ms() - service->checked_ms < PEER_FRESH_MS) {
+        (void)wire_session_pong(peer->session, id, WIRE_CODE_NONE);
+        return;
+    }
     enum rt_err err = knock_new(peer->options->loop, service, on_knock_done, peer, &ping->knock);
     ping->id = id;
     if (err)

@@ -12,6 +12,7 @@
 
 #define PEER_BRIDGE_MAX 63u
 #define PEER_KNOCKS_MAX 8u /* service checks under way for one bridge */
+#define PEER_FRESH_MS 500u /* a service that answered within this is not knocked at again */
 
 struct uv_loop_s;
 struct service_table;

@@ -5,6 +5,7 @@
 
 #include "device-agent/conn_code.h"
 #include "device-agent/service.h"
+#include "device-agent/service_watch.h"
 #include "runtime/conn.h"
 #include "runtime/log.h"
 
@@ -133,6 +134,7 @@ static void on_ready(void *user, struct rt_conn *conn)
 {
     struct pipe *p = user;
     p->is_ready = true;
+    service_watch_note(p->service, true);
     rt_conn_read_enable(conn, true);
     if (p->stream)
         pump_down(p);
@@ -170,6 +172,13 @@ static void on_read_end(void *user, struct rt_conn *conn)
     settle(p);
 }
 
+static void note_failure(const struct pipe *p, enum rt_conn_end end, const char *detail)
+{
+    log_info("service", "connection failed", log_str("service", p->service->name),
+             log_str("why", rt_conn_end_text(end)), log_str("detail", detail));
+    service_watch_note(p->service, false);
+}
+
 static void on_closed(void *user, struct rt_conn *conn, enum rt_conn_end end, const char *detail)
 {
     struct pipe *p = user;
@@ -180,9 +189,8 @@ static void on_closed(void *user, struct rt_conn *conn, enum rt_conn_end end, co
         free(p);
         return;
     }
-    if (!p->is_ready)
-        log_info("service", "connection failed", log_str("service", p->service->name),
-                 log_str("why", rt_conn_end_text(end)), log_str("detail", detail));
+    if (!p->is_ready && end != RT_CONN_END_LOCAL)
+        note_failure(p, end, detail);
     if (p->stream && !p->service_finished) {
         if (p->is_ready && !p->service->reset_on_abort && end != RT_CONN_END_LOCAL)
             finish_stream(p);
@@ -219,6 +227,8 @@ static enum rt_err connect_to(struct uv_loop_s *loop, struct pipe *p)
     enum rt_err err = rt_conn_connect(loop, s->url.address, s->url.port, &options, &p->conn);
     if (!err)
         s->connections_count++;
+    else
+        service_watch_note(s, false);
     return err;
 }
 

@@ -28,6 +28,11 @@ char *presence_online(const struct service_table *services)
                  authority);
         json_add_text(hosts, s->name, host);
     }
+    struct json *silent = json_add_array(root, "silent_services");
+    for (size_t i = 0; i < services->count; i++) {
+        if (services->items[i].health == SERVICE_SILENT)
+            json_append_text(silent, services->items[i].name);
+    }
     struct json *ips = json_add_array(root, "addresses");
     for (size_t i = 0; i < addresses.ip_count; i++)
         json_append_text(ips, addresses.ip[i]);

@@ -17,6 +17,9 @@
 #define SERVICE_CONNECTIONS_MAX 4096u
 
 struct config;
+struct service_watch;
+
+enum service_health { SERVICE_HEALTH_NONE = 0, SERVICE_ANSWERS, SERVICE_SILENT };
 
 struct service {
     const char *name; /* borrowed from the configuration, as are all texts here */
@@ -29,7 +32,10 @@ struct service {
     bool reset_on_abort; /* a connection broken off by the service is RESET, else an ordinary end */
     uint32_t connect_timeout_ms; /* connect and TLS handshake */
     size_t connections_max;
-    size_t connections_count; /* now */
+    size_t connections_count;    /* now */
+    enum service_health health;  /* as the last connection showed; NONE: there was none yet */
+    uint64_t checked_ms;         /* rt_now_ms of that */
+    struct service_watch *watch; /* to be told; NULL: nobody */
 };
 
 struct service_table {

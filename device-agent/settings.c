@@ -102,6 +102,18 @@ static const struct config_key agent_keys[] = {
      .min = 1,
      .max = WIRE_STREAMS_COUNT_MAX,
      .help = "streams of one bridge at one time"},
+    {.name = "keepalive_s",
+     .type = CONFIG_INTEGER,
+     .fallback = "20",
+     .min = 1,
+     .max = 120,
+     .help = "a connection to the broker on which nothing came for twice as long is given up"},
+    {.name = "service_check_ms",
+     .type = CONFIG_INTEGER,
+     .fallback = "10000",
+     .min = 0,
+     .max = 3600000,
+     .help = "a web server that nobody uses is looked at this often; 0: never"},
     {.name = "server", .type = CONFIG_SECTION, .keys = server_keys, .help = "one for each server"},
     {.name = "service",
      .type = CONFIG_SECTION,
@@ -196,6 +208,8 @@ static bool load_values(const struct config *config, FILE *errors, struct settin
     s->window_bytes = (size_t)config_integer(config, "window_bytes");
     s->send_budget_bytes = (size_t)config_integer(config, "send_budget_bytes");
     s->streams_max = (size_t)config_integer(config, "streams_max");
+    s->keepalive_s = (uint16_t)config_integer(config, "keepalive_s");
+    s->service_check_ms = (uint64_t)config_integer(config, "service_check_ms");
     if (!s->name && gethostname(s->host_name, sizeof(s->host_name) - 1) == 0)
         s->name = s->host_name;
     if (!s->name || s->name[0] == '\0') {
