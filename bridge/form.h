@@ -11,7 +11,9 @@ bool form_get(const uint8_t *body, size_t len, const char *name, char *out, size
 /* Without regard to any locale. */
 static inline char ascii_lower(char c)
 {
-    return c >= 'A' && c <= 'Z' ? "abcdefghijklmnopqrstuvwxyz"[c - 'A'] : c;
+    if (c >= 'A' && c <= 'Z')
+        return "abcdefghijklmnopqrstuvwxyz"[c - 'A'];
+    return c;
 }
 /* Append to `out` at `*used`, NUL-terminated; false, and nothing is appended, when it does not fit. */
 bool text_append(char *out, size_t cap, size_t *used, const char *text);
