@@ -25,6 +25,8 @@ set(paho_redirections
     SSLSocket:SSL_CTX_set_info_callback=rt_paho_tls_no_info_callback
     SSLSocket:SSL_CTX_set_msg_callback=rt_paho_tls_no_message_callback
     SSLSocket:X509_check_ip_asc=rt_paho_tls_check_address
+    SSLSocket:SSL_read=rt_paho_tls_read
+    SSLSocket:SSL_pending=rt_paho_tls_pending
     SSLSocket:SSL_shutdown=rt_paho_tls_shutdown
     SSLSocket:SSL_get1_peer_certificate=rt_paho_tls_peer_certificate
     MQTTAsyncUtils:usleep=rt_paho_usleep
@@ -62,6 +64,9 @@ function(paho_tune folder ret_problem)
                 list(REMOVE_ITEM unseen ${redirection})
             endif()
         endforeach()
+        if(name STREQUAL "MQTTAsyncUtils")
+            list(APPEND arguments --globalize-symbol MQTTAsync_processCommand) # used where it is there (mqtt_tuning.c)
+        endif()
         if(arguments)
             execute_process(COMMAND ${OBJCOPY_PROGRAM} ${arguments} ${object} RESULT_VARIABLE failed)
             if(failed)

@@ -5,11 +5,12 @@
  * run under) no callback of that try can follow. A handle that never connects keeps Paho's two threads alive,
  * because destroying the last handle would wait for them.
  *
- * What a message costs. Out: Paho copies the payload (MQTTAsync_send), hands it to its send thread, copies it once
- * more behind the packet header (SSLSocket_putdatas) and gives it to OpenSSL; we add nothing but two atomics. In:
- * OpenSSL decrypts into Paho's packet buffer, Paho copies the payload out of it, and its receive thread hands the
- * copy itself to the mailbox (one small allocation, no copy); the loop lends it to the owner. So each direction has
- * one thread hand-over and two copies, all of them Paho's, and coming in there is the hand-over to the loop. */
+ * What a message costs. Out: Paho copies the payload (MQTTAsync_send), copies it once more behind the packet header
+ * (SSLSocket_putdatas) and gives it to OpenSSL, all on the loop thread; we add nothing but two atomics. Paho's send
+ * thread is woken only for what must wait for room (or always, where our copy of Paho hides its queue). In: OpenSSL
+ * decrypts into Paho's packet buffer, Paho copies the payload out of it, and its receive thread hands the copy itself
+ * to the mailbox (one small allocation, no copy); the loop lends it to the owner. So each direction has two copies,
+ * both of them Paho's, and only coming in there is a thread hand-over. docs/performance.md has the figures. */
 #include "runtime/mqtt_attempt.h"
 
 #include <MQTTAsync.h>
@@ -398,11 +399,15 @@ static enum rt_err send_message(struct mqtt_attempt *a, const char *topic, const
     response.onSuccess5 = on_written;
     response.context = sent;
     *sent = (struct sent){.attempt = a, .end = a->queued + len + 1}; /* an empty one counts too */
+    rt_mqtt_tuning_publish_begin();
     int rc =
         MQTTAsync_send(a->handle, topic, (int)len, data, 0, a->target->asks_to_retain, &response);
+    rt_mqtt_tuning_publish_end(rc == MQTTASYNC_SUCCESS);
     if (rc == MQTTASYNC_SUCCESS) {
         a->queued += len + 1;
         a->sent_head++;
+        if (atomic_load(&a->written) != a->queued)
+            rt_mqtt_tuning_wake_sender(); /* no room, or another handle's turn came first */
         return RT_OK;
     }
     sent->end = 0; /* the slot stays free */

@@ -6,6 +6,7 @@
  *                after once a second; and it refuses to read while the send buffer is nearly full
  *   usleep       100 ms asleep after each second without traffic, whatever comes meanwhile
  *   wait/signal  a signal between the look at the queue and the wait was lost: up to 1 s
+ *   processCommand  is called by who publishes: a message needs no other thread to be written
  *   continueWrite  a packet whose write failed was leaked
  *   getenv       http_proxy was obeyed (S12)
  * Paho calls from its two threads, mostly under its own locks. Nothing here calls Paho with `table.lock` held. */
@@ -17,6 +18,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,6 +56,9 @@ int SSLSocket_continueWrite(void *pending);
 int SocketBuffer_pendingWrite(int fd, void *ssl, int count, struct iovec *iovecs, int *frees,
                               size_t total, size_t bytes);
 int SocketBuffer_writeComplete(int fd);
+/* Internal to Paho and made visible in our copy, where it is still a function of its own: takes the next command that
+ * can be carried out from the queue, under Paho's locks, on whatever thread. */
+int MQTTAsync_processCommand(void) __attribute__((weak));
 
 /* ---- which sockets there are ---- */
 
@@ -466,50 +471,57 @@ int rt_paho_write_complete(int fd)
 /* ---- the send thread's wait: a signal is kept until somebody waits for it ---- */
 
 static struct {
-    pthread_mutex_t lock;
-    pthread_cond_t cond;
     pthread_once_t once;
-    bool is_signalled, is_waiting;
-} sender = {.lock = PTHREAD_MUTEX_INITIALIZER, .once = PTHREAD_ONCE_INIT};
+    sem_t wakes;
+    _Atomic bool is_signalled; /* the semaphore is up, or about to be */
+} sender = {.once = PTHREAD_ONCE_INIT};
+static _Thread_local bool
+    is_publishing; /* on this thread, which will look after the command itself */
 
 static void sender_init(void)
 {
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&sender.cond, &attributes);
-    pthread_condattr_destroy(&attributes);
+    (void)sem_init(&sender.wakes, 0, 0);
 }
 
 int rt_paho_signal(void *cond)
 {
     (void)cond; /* Paho has one */
+    if (is_publishing)
+        return 0;
     pthread_once(&sender.once, sender_init);
-    pthread_mutex_lock(&sender.lock);
-    sender.is_signalled = true;
-    bool wake = sender.is_waiting;
-    pthread_mutex_unlock(&sender.lock);
-    return wake ? pthread_cond_signal(&sender.cond) : 0;
+    return atomic_exchange(&sender.is_signalled, true) ? 0 : sem_post(&sender.wakes);
 }
 
 int rt_paho_wait(void *cond, int timeout_ms)
 {
     (void)cond;
     struct timespec until;
-    int rc = 0;
     pthread_once(&sender.once, sender_init);
     clock_gettime(CLOCK_MONOTONIC, &until);
     long ns = until.tv_nsec + timeout_ms % 1000 * 1000000L;
     until.tv_sec += timeout_ms / 1000 + ns / 1000000000L;
     until.tv_nsec = ns % 1000000000L;
-    pthread_mutex_lock(&sender.lock);
-    sender.is_waiting = true;
-    while (!sender.is_signalled && rc == 0)
-        rc = pthread_cond_timedwait(&sender.cond, &sender.lock, &until);
-    sender.is_waiting = false;
-    if (sender.is_signalled)
-        rc = 0;
-    sender.is_signalled = false;
-    pthread_mutex_unlock(&sender.lock);
-    return rc;
+    if (sem_clockwait(&sender.wakes, CLOCK_MONOTONIC, &until) != 0)
+        return ETIMEDOUT; /* interrupted is as good: Paho looks and comes again */
+    atomic_store(&sender.is_signalled, false); /* before Paho looks at its queue */
+    return 0;
+}
+
+/* ---- publishing without the send thread ---- */
+
+void rt_mqtt_tuning_publish_begin(void)
+{
+    is_publishing = MQTTAsync_processCommand != NULL;
+}
+
+void rt_mqtt_tuning_publish_end(bool is_queued)
+{
+    if (is_publishing && is_queued)
+        (void)MQTTAsync_processCommand();
+    is_publishing = false;
+}
+
+void rt_mqtt_tuning_wake_sender(void)
+{
+    rt_paho_signal(NULL);
 }

@@ -32,6 +32,11 @@ void rt_mqtt_tuning_forget(struct rt_mqtt_line *line);
 void rt_mqtt_tuning_shaken(int fd);
 /* The broker has closed its side of TLS in order (any thread). */
 void rt_mqtt_tuning_closed(int fd);
+/* Around MQTTAsync_send: what it queued is written by this thread, not handed to Paho's send thread. */
+void rt_mqtt_tuning_publish_begin(void);
+void rt_mqtt_tuning_publish_end(bool is_queued);
+/* Something may still be in the queue. */
+void rt_mqtt_tuning_wake_sender(void);
 #else
 #define RT_MQTT_TUNED 0
 static inline enum rt_err rt_mqtt_tuning_dial(const char *host,
@@ -46,6 +51,16 @@ static inline enum rt_err rt_mqtt_tuning_dial(const char *host,
 static inline void rt_mqtt_tuning_forget(struct rt_mqtt_line *line)
 {
     (void)line;
+}
+static inline void rt_mqtt_tuning_publish_begin(void)
+{
+}
+static inline void rt_mqtt_tuning_publish_end(bool is_queued)
+{
+    (void)is_queued;
+}
+static inline void rt_mqtt_tuning_wake_sender(void)
+{
 }
 #endif
 

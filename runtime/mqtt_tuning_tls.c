@@ -6,6 +6,9 @@
 
 #include "runtime/mqtt_tuning.h"
 
+/* One read from the socket takes a message of many frames whole: its four records and what surrounds them. */
+#define READ_BUFFER_BYTES 66560u
+
 SSL_CTX *rt_paho_tls_context_new(const SSL_METHOD *method);
 typedef void rt_paho_info_cb(const SSL *ssl, int type, int value);
 typedef void rt_paho_message_cb(int is_write, int version, int content_type, const void *buf,
@@ -15,6 +18,8 @@ void rt_paho_tls_no_message_callback(SSL_CTX *context, rt_paho_message_cb *callb
 X509 *rt_paho_tls_peer_certificate(const SSL *ssl);
 int rt_paho_tls_check_address(X509 *certificate, const char *address, unsigned flags);
 int rt_paho_tls_shutdown(SSL *ssl);
+int rt_paho_tls_read(SSL *ssl, void *buf, int len);
+int rt_paho_tls_pending(const SSL *ssl);
 
 SSL_CTX *rt_paho_tls_context_new(const SSL_METHOD *method)
 {
@@ -23,7 +28,32 @@ SSL_CTX *rt_paho_tls_context_new(const SSL_METHOD *method)
         SSL_CTX_free(context);
         context = NULL;
     }
+    if (context) {
+        SSL_CTX_set_read_ahead(context, 1);
+        SSL_CTX_set_default_read_buffer_len(context, READ_BUFFER_BYTES);
+    }
     return context;
+}
+
+/* Several records for one call: Paho would go round its poll for each. A failure behind the first bytes comes again
+ * with the next call. */
+int rt_paho_tls_read(SSL *ssl, void *buf, int len)
+{
+    int total = SSL_read(ssl, buf, len);
+    while (total > 0 && total < len) {
+        int more = SSL_read(ssl, (char *)buf + total, len - total);
+        if (more <= 0)
+            break;
+        total += more;
+    }
+    return total;
+}
+
+/* Paho asks after each packet whether more may be had without waiting for the socket. With reading ahead that is so
+ * for what is not decrypted yet, too. */
+int rt_paho_tls_pending(const SSL *ssl)
+{
+    return SSL_has_pending(ssl);
 }
 
 /* In place of SSL_CTX_set_info_callback and SSL_CTX_set_msg_callback: the trace that they feed is not kept. */
