@@ -357,14 +357,15 @@ static enum rt_err open_door(struct bridge *b)
 static void on_tested(void *user, enum self_test_result result, const char *detail)
 {
     struct bridge *b = user;
+    if (result != SELF_TEST_PASSED) /* said first: the detail goes with the test */
+        log_error("self_test", self_test_result_text(result), log_str("detail", detail),
+                  log_str("what_to_do", self_test_result_advice(result)),
+                  log_str("then", "not starting"));
     self_test_free(b->self_test);
     b->self_test = NULL;
     store_close(b->probe_store);
     b->probe_store = NULL;
     if (result != SELF_TEST_PASSED) {
-        log_error("self_test", self_test_result_text(result), log_str("detail", detail),
-                  log_str("what_to_do", self_test_result_advice(result)),
-                  log_str("then", "not starting"));
         end(b, result == SELF_TEST_FAILED ? BRIDGE_EXIT_UNAVAILABLE : BRIDGE_EXIT_CONFIG);
         return;
     }
