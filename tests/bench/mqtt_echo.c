@@ -204,6 +204,8 @@ static void connect_end(struct end *e, char **argv, const char *identity, const 
 int main(int argc, char **argv)
 {
     static struct bench b;
+    char requester_filter[256],
+        responder_filter[256]; /* as bridges and agents subscribe: no others pass */
     if (argc != 10) {
         fputs("usage: mqtt_echo HOST PORT CA_FILE BRIDGE BRIDGE_SECRET_FILE DEVICE "
               "DEVICE_SECRET_FILE "
@@ -222,12 +224,14 @@ int main(int argc, char **argv)
              argv[4]);
     snprintf(b.responder.topic, sizeof(b.responder.topic), "shutport/v1/up/%s/%s", argv[6],
              argv[4]);
+    snprintf(requester_filter, sizeof(requester_filter), "shutport/v1/up/+/%s", argv[4]);
+    snprintf(responder_filter, sizeof(responder_filter), "shutport/v1/down/%s/+", argv[6]);
     uv_loop_init(&b.loop);
     uv_timer_init(&b.loop, &b.timer);
     b.timer.data = &b;
     uv_timer_start(&b.timer, on_timer, GIVE_UP_MS, 0);
-    connect_end(&b.requester, argv, argv[4], argv[5], b.responder.topic, &requester_events);
-    connect_end(&b.responder, argv, argv[6], argv[7], b.requester.topic, &responder_events);
+    connect_end(&b.requester, argv, argv[4], argv[5], requester_filter, &requester_events);
+    connect_end(&b.responder, argv, argv[6], argv[7], responder_filter, &responder_events);
     uv_run(&b.loop, UV_RUN_DEFAULT);
     uv_timer_stop(&b.timer);
 
