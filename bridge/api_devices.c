@@ -42,6 +42,23 @@ static void add_time(struct json *object, const char *key, uint64_t at_s)
     json_add_text(object, key, at_s ? text : NULL);
 }
 
+static const char *state_text(enum presence presence)
+{
+    switch (presence) {
+    case PRESENCE_ONLINE:
+        return "online";
+    case PRESENCE_NO_WEB_SERVER:
+        return "no_web_server";
+    case PRESENCE_UNRESPONSIVE:
+        return "unresponsive";
+    case PRESENCE_OFFLINE:
+        return "offline";
+    case PRESENCE_UNKNOWN:
+        break;
+    }
+    return "unknown";
+}
+
 static void add_device(struct json *object, const struct portal_call *call,
                        const struct device_row *d)
 {
@@ -59,7 +76,7 @@ static void add_device(struct json *object, const struct portal_call *call,
     add_words(object, "services", d->services);
     add_labels(object, d->labels);
     json_add_text(object, "owner", d->owner_name[0] ? d->owner_name : NULL);
-    json_add_text(object, "state", device_is_online(call->portal, d->id) ? "online" : "offline");
+    json_add_text(object, "state", state_text(device_look(call->portal, d->id)));
     add_time(object, "registered_at", d->registered_s);
     add_time(object, "last_seen_at", d->last_seen_s);
     json_add_text(object, "url", url);

@@ -122,6 +122,11 @@ static enum presence presence_of(void *user, const char *device)
     return relay_presence(user, device);
 }
 
+static void look_at(void *user, const char *device)
+{
+    relay_look(user, device);
+}
+
 static bool is_ready(void *user)
 {
     const struct bridge *b = user;
@@ -287,6 +292,7 @@ static enum rt_err make_relay(struct bridge *b)
         .broker_port = c->broker_port,
         .broker_ca_file = c->broker_ca_file,
         .broker_secret = b->broker_secret,
+        .broker_keepalive_s = c->keepalive_s,
         .names = &c->names,
         .registry = b->registry,
         .limits = c->limits,
@@ -309,6 +315,7 @@ static enum rt_err make_portal(struct bridge *b)
         .auth = b->auth,
         .names = &c->names,
         .presence = presence_of,
+        .look = look_at,
         .presence_user = b->relay,
         .broker_public_host = c->broker_public_host,
         .broker_public_port = c->broker_public_port,

@@ -76,6 +76,12 @@ static const struct config_key keys[] = {
      .min = 0,
      .max = 65535,
      .help = "the same, its port; 0: broker_port"},
+    {.name = "keepalive_s",
+     .type = CONFIG_INTEGER,
+     .fallback = "20",
+     .min = 1,
+     .max = 120,
+     .help = "a connection to the broker on which nothing came for twice as long is given up"},
     {.name = "metrics_address",
      .type = CONFIG_TEXT,
      .fallback = "127.0.0.1",
@@ -239,6 +245,7 @@ static void take_places(struct bridge_config *c)
     c->broker_secret_file = config_text(s, "broker_secret_file");
     c->broker_public_host = text_or(s, "broker_public_host", c->broker_host);
     c->broker_public_port = port_or(s, "broker_public_port", c->broker_port);
+    c->keepalive_s = (uint16_t)number(s, "keepalive_s");
     c->metrics_address = config_text(s, "metrics_address");
     c->metrics_port = port_or(s, "metrics_port", 0);
 }

@@ -28,6 +28,7 @@ struct bridge_config {
     const char *certificate_file, *key_file;
     const char *broker_host, *broker_ca_file, *broker_secret_file, *broker_public_host;
     uint16_t broker_port, broker_public_port;
+    uint16_t keepalive_s;
     const char *metrics_address;
     uint16_t metrics_port; /* 0 = none */
     enum log_level log_level;

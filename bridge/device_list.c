@@ -19,6 +19,14 @@ bool device_is_online(const struct portal *p, const char *id)
            p->options.presence(p->options.presence_user, id) == PRESENCE_ONLINE;
 }
 
+enum presence device_look(const struct portal *p, const char *id)
+{
+    if (p->options.look)
+        p->options.look(p->options.presence_user, id);
+    return p->options.presence ? p->options.presence(p->options.presence_user, id)
+                               : PRESENCE_UNKNOWN;
+}
+
 void device_filter_read(const struct portal_call *call, struct device_filter *ret_filter)
 {
     const char *text = rt_httpd_query(call->e, "q"), *status = rt_httpd_query(call->e, "status");

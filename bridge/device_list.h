@@ -32,5 +32,7 @@ void device_list_by_id(const struct portal_call *call, const struct device_filte
                        const char *after, struct device_list *ret_list);
 
 bool device_is_online(const struct portal *p, const char *id);
+/* For somebody who is shown it: the device is asked to prove it, for the next look. */
+enum presence device_look(const struct portal *p, const char *id);
 
 #endif

@@ -25,6 +25,9 @@ struct device_peer {
     uint64_t last_use_ms; /* for dropping the peer */
     uint64_t heard_ms;    /* when the relay was last told of a sign of life */
     bool was_asked;       /* a request has come */
+    bool wants_pong;      /* PING as soon as the session is up */
+    unsigned ping_count;  /* sent since the last word of the device; 0 = none is waited for */
+    uint64_t pong_by_ms;
     void *owner;
     char id[DEVICE_ID_MAX + 1];
 };
@@ -179,12 +182,48 @@ static void tell_heard(struct device_peer *p, uint64_t now_ms)
     p->env->heard(p->env->user, p);
 }
 
+static void ping(struct device_peer *p)
+{
+    uint64_t now_ms = p->env->now_ms();
+    p->wants_pong = false;
+    if (wire_session_ping(p->session, now_ms, SERVICE_DEFAULT, sizeof(SERVICE_DEFAULT) - 1))
+        return;
+    p->ping_count++;
+    p->pong_by_ms = now_ms + DEVICE_PEER_PONG_MS;
+    device_peer_wake_by(p, p->pong_by_ms);
+}
+
+/* A PING is sent once and may be lost. */
+static void tick_ping(struct device_peer *p, uint64_t now_ms)
+{
+    if (!p->ping_count)
+        return;
+    if (now_ms < p->pong_by_ms) {
+        p->due_ms = p->pong_by_ms < p->due_ms ? p->pong_by_ms : p->due_ms;
+    } else if (p->ping_count < DEVICE_PEER_PINGS_COUNT) {
+        ping(p);
+    } else {
+        p->ping_count = 0;
+        p->env->unanswered(p->env->user, p);
+    }
+}
+
+static void on_pong(void *user, uint64_t id, enum wire_code code)
+{
+    struct device_peer *p = user;
+    (void)id;
+    if (code != WIRE_CODE_NO_SUCH_SERVICE && code != WIRE_CODE_TOO_MANY)
+        p->env->pong(p->env->user, p, code == WIRE_CODE_NONE);
+}
+
 static void on_up(void *user)
 {
     struct device_peer *p = user;
     log_debug("relay", "session with device is up", log_str("device", p->id),
               log_u64("rtt_ms", wire_session_rtt_ms(p->session)));
     tell_heard(p, p->env->now_ms());
+    if (p->wants_pong)
+        ping(p);
 }
 
 static void on_down(void *user, enum wire_code why)
@@ -192,6 +231,7 @@ static void on_down(void *user, enum wire_code why)
     struct device_peer *p = user;
     log_debug("relay", "session with device ended", log_str("device", p->id),
               log_str("why", wire_code_text(why)));
+    p->ping_count = 0;
     if (why == WIRE_CODE_GRACE_OVER || why == WIRE_CODE_NO_ANSWER)
         p->env->silent(p->env->user, p);
 }
@@ -240,6 +280,7 @@ static const struct wire_session_events session_events = {
     .readable = on_readable,
     .writable = on_writable,
     .broken = on_broken,
+    .pong = on_pong,
 };
 
 /* --- life --- */
@@ -357,8 +398,9 @@ static void note_session_deadline(struct device_peer *p)
 void device_peer_message(struct device_peer *p, const uint8_t *data, size_t len)
 {
     uint64_t now_ms = p->env->now_ms();
-    if (now_ms - p->heard_ms >= DEVICE_PEER_HEARD_MS)
+    if (now_ms - p->heard_ms >= DEVICE_PEER_HEARD_MS || p->ping_count)
         tell_heard(p, now_ms);
+    p->ping_count = 0;
     enum wire_err err = wire_session_feed(p->session, now_ms, data, len);
     if (err)
         log_debug("relay", "dropped a message or part of it", log_str("device", p->id),
@@ -387,6 +429,7 @@ void device_peer_link_down(struct device_peer *p)
 {
     wire_session_link_down(p->session, p->env->now_ms());
     p->heard_ms = 0; /* the next sign of life is news */
+    p->ping_count = 0;
     note_session_deadline(p);
 }
 
@@ -394,6 +437,18 @@ void device_peer_greet(struct device_peer *p)
 {
     wire_session_greet(p->session, p->env->now_ms());
     note_session_deadline(p);
+}
+
+void device_peer_ask(struct device_peer *p)
+{
+    use_now(p);
+    if (!wire_session_is_up(p->session)) {
+        p->wants_pong = true;
+        device_peer_greet(p);
+    } else if (!p->ping_count) {
+        ping(p);
+        note_session_deadline(p);
+    }
 }
 
 void device_peer_knock(struct device_peer *p)
@@ -474,6 +529,7 @@ void device_peer_tick(struct device_peer *p)
     if (p->due_ms <= now_ms) {
         tick_exchanges(p, now_ms);
         tick_listed(p, now_ms);
+        tick_ping(p, now_ms);
     }
 }
 

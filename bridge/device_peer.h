@@ -20,6 +20,8 @@
 #define DEVICE_PEER_PARTING_MS                                                                     \
     2000u                          /* a service that was told the end may take so long to end too */
 #define DEVICE_PEER_HEARD_MS 5000u /* a talking device is noted as alive this often */
+#define DEVICE_PEER_PONG_MS 1500u  /* without a PONG, PING goes once more; then it is told */
+#define DEVICE_PEER_PINGS_COUNT 2u
 
 struct device_peer;
 
@@ -52,6 +54,9 @@ size_t device_peer_next(struct device_peer *p, uint8_t *buf, size_t cap);
 void device_peer_link_up(struct device_peer *p);
 void device_peer_link_down(struct device_peer *p);
 void device_peer_greet(struct device_peer *p);
+/* Have it prove that it is there, through to its web server: env->pong or env->unanswered follows, or, while there is no
+ * session, env->heard or env->silent. */
+void device_peer_ask(struct device_peer *p);
 /* It is taken for offline: have it prove the contrary, if it can. */
 void device_peer_knock(struct device_peer *p);
 /* Start what asked to be tried once more. Called at the end of a loop turn, before device_peer_next. */

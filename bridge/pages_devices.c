@@ -56,6 +56,7 @@ static void take_list_label(void *items, size_t i, char *piece)
 static void fill_row(const struct portal_call *call, const struct device_row *device,
                      struct row_texts *texts, struct page_devices_devices *row)
 {
+    enum presence presence = device_look(call->portal, device->id);
     age_of(device->last_seen_s, rt_wall_s(), &texts->age);
     snprintf(texts->detail, sizeof(texts->detail), "%s%s%s", device->model,
              device->model[0] && device->serial_number[0] ? " · " : "", device->serial_number);
@@ -68,7 +69,11 @@ static void fill_row(const struct portal_call *call, const struct device_row *de
         .owner = device->owner_name,
         .labels = texts->label_items,
         .labels_count = split(texts->labels, '\n', take_list_label, texts->label_items),
-        .is_online = device_is_online(call->portal, device->id),
+        .is_online = presence == PRESENCE_ONLINE,
+        .has_no_web_server = presence == PRESENCE_NO_WEB_SERVER,
+        .is_unresponsive = presence == PRESENCE_UNRESPONSIVE,
+        .is_offline = presence == PRESENCE_OFFLINE,
+        .is_unknown = presence == PRESENCE_UNKNOWN,
         .seen_iso = texts->age.iso,
         .seen_now = texts->age.is_now,
         .seen_minutes = texts->age.minutes,
@@ -193,6 +198,7 @@ static void answer_device(struct portal_call *call, const struct device_row *dev
 {
     struct html page = {.language = call->language};
     struct device_texts *texts = calloc(1, sizeof(*texts));
+    enum presence presence = device_look(call->portal, device->id);
     if (!texts) {
         call_answer_problem(call, PROBLEM_BUSY, NULL, 1);
         return;
@@ -224,7 +230,11 @@ static void answer_device(struct portal_call *call, const struct device_row *dev
                     .labels_count = split(texts->labels, '\n', take_label, texts->label_items),
                     .services = texts->service_items,
                     .services_count = fill_services(call, device, texts),
-                    .is_online = device_is_online(call->portal, device->id),
+                    .is_online = presence == PRESENCE_ONLINE,
+                    .has_no_web_server = presence == PRESENCE_NO_WEB_SERVER,
+                    .is_unresponsive = presence == PRESENCE_UNRESPONSIVE,
+                    .is_offline = presence == PRESENCE_OFFLINE,
+                    .is_unknown = presence == PRESENCE_UNKNOWN,
                     .seen_iso = texts->age.iso,
                     .seen_now = texts->age.is_now,
                     .seen_minutes = texts->age.minutes,

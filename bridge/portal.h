@@ -24,6 +24,8 @@ struct portal_options { /* everything pointed at is borrowed for the portal's li
     const struct route_names *names;
     /* What the relay knows of a device; NULL: nothing is known. */
     enum presence (*presence)(void *user, const char *device);
+    /* Somebody is shown this device: what is known of it is to be proven. NULL: nobody can. */
+    void (*look)(void *user, const char *device);
     void *presence_user;
     const char *broker_public_host; /* what registration answers tell the device */
     uint16_t broker_public_port;

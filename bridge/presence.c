@@ -20,6 +20,10 @@ struct entry {
     char id[DEVICE_ID_MAX + 1];
     enum presence state;
     bool is_to_ask;
+    bool is_unanswered;    /* it was ONLINE when it ceased to answer */
+    bool is_web_silent;    /* its web server does not answer */
+    uint64_t instances[2]; /* of its agent, the last one first; 0 = none */
+    uint64_t proven_ms, asked_ms;
     size_t host_count;
     struct service_host *hosts; /* owned; most devices need few or none */
 };
@@ -101,6 +105,16 @@ enum presence presence_get(const struct presence_table *t, const char *device)
     return e ? e->state : PRESENCE_UNKNOWN;
 }
 
+enum presence presence_shown(const struct presence_table *t, const char *device)
+{
+    const struct entry *e = find(t, device);
+    if (!e)
+        return PRESENCE_UNKNOWN;
+    if (e->is_unanswered)
+        return PRESENCE_UNRESPONSIVE;
+    return e->state == PRESENCE_ONLINE && e->is_web_silent ? PRESENCE_NO_WEB_SERVER : e->state;
+}
+
 size_t presence_online_count(const struct presence_table *t)
 {
     return t->online_count;
@@ -114,6 +128,7 @@ bool presence_heard(struct presence_table *t, const char *device)
     bool was_online = e->state == PRESENCE_ONLINE;
     set_state(t, e, PRESENCE_ONLINE);
     set_to_ask(t, e, false);
+    e->is_unanswered = false;
     return !was_online;
 }
 
@@ -124,6 +139,49 @@ void presence_gone(struct presence_table *t, const char *device)
         return;
     set_state(t, e, PRESENCE_OFFLINE);
     set_to_ask(t, e, false);
+    e->is_unanswered = e->is_web_silent = false;
+}
+
+void presence_silent(struct presence_table *t, const char *device)
+{
+    struct entry *e = find_or_add(t, device);
+    if (!e)
+        return;
+    e->is_unanswered = e->is_unanswered || e->state == PRESENCE_ONLINE;
+    set_state(t, e, PRESENCE_OFFLINE);
+    set_to_ask(t, e, false);
+}
+
+void presence_unanswered(struct presence_table *t, const char *device)
+{
+    struct entry *e = find(t, device);
+    if (e && e->state == PRESENCE_ONLINE)
+        e->is_unanswered = true;
+}
+
+void presence_web_server(struct presence_table *t, const char *device, bool answers)
+{
+    struct entry *e = find(t, device);
+    if (e)
+        e->is_web_silent = !answers;
+}
+
+void presence_proven(struct presence_table *t, const char *device, uint64_t now_ms)
+{
+    struct entry *e = find(t, device);
+    if (e)
+        e->proven_ms = now_ms;
+}
+
+bool presence_is_proof_due(struct presence_table *t, const char *device, uint64_t now_ms,
+                           uint64_t age_ms)
+{
+    struct entry *e = find_or_add(t, device);
+    if (!e || (e->proven_ms && now_ms - e->proven_ms < age_ms) ||
+        (e->asked_ms && now_ms - e->asked_ms < age_ms))
+        return false;
+    e->asked_ms = now_ms;
+    return true;
 }
 
 void presence_forget(struct presence_table *t, const char *device)
@@ -143,6 +201,8 @@ static bool doubt(void *user, void *value)
     if (e->state == PRESENCE_ONLINE)
         set_to_ask(t, e, true);
     set_state(t, e, PRESENCE_UNKNOWN);
+    e->is_unanswered = e->is_web_silent = false;
+    e->asked_ms = 0;
     return true;
 }
 
@@ -218,8 +278,34 @@ static void take_hosts(struct entry *e, const struct json *root)
     e->host_count = count;
 }
 
+static bool web_server_is_silent(const struct json *root)
+{
+    const struct json *silent = json_get(root, "silent_services");
+    for (size_t i = 0; i < json_count(silent); i++) {
+        const char *service = json_string(json_at(silent, i));
+        if (service && strcmp(service, SERVICE_DEFAULT) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Each start of an agent draws an instance of its own. A new one is a restart; the one before the last coming back means
+ * that two run and push each other out. */
+static bool take_instance(struct entry *e, const struct json *root)
+{
+    const char *text = json_text(root, "instance");
+    char *end = NULL;
+    uint64_t instance = text ? strtoull(text, &end, 16) : 0;
+    if (!instance || *end || instance == e->instances[0])
+        return false;
+    bool is_clash = instance == e->instances[1];
+    e->instances[1] = e->instances[0];
+    e->instances[0] = instance;
+    return is_clash;
+}
+
 enum presence_word presence_status(struct presence_table *t, const char *device, const char *json,
-                                   size_t len)
+                                   size_t len, bool *ret_clash)
 {
     struct json *root = NULL;
     enum presence_word word = PRESENCE_WORD_BAD;
@@ -230,6 +316,8 @@ enum presence_word presence_status(struct presence_table *t, const char *device,
     if (e && strcmp(state, "online") == 0) {
         take_hosts(e, root);
         presence_heard(t, device);
+        e->is_web_silent = web_server_is_silent(root);
+        *ret_clash = take_instance(e, root);
         word = PRESENCE_WORD_ONLINE;
     } else if (e && strcmp(state, "offline") == 0) {
         presence_gone(t, device);

@@ -25,6 +25,8 @@
 #define RELAY_ASK_TURN_MS 100u
 #define RELAY_ASK_TURN_COUNT 50u          /* 500 greetings a second */
 #define RELAY_ASK_SEEN_S UINT64_C(604800) /* who was seen by then is asked */
+#define RELAY_LOOK_MS 3000u               /* who is looked at proves itself so often at most */
+#define RELAY_PROOF_MS 120000u            /* who says that it is online, so often at least */
 
 /* What the relay keeps beside a peer. */
 struct member {
@@ -47,6 +49,7 @@ struct relay {
     struct member_list all, ready;
     char name[TOPIC_BRIDGE_NAME_MAX + 1];
     bool is_stopping;
+    bool is_asking; /* ask_timer runs */
     void (*stopped)(void *user);
     void *stopped_user;
     /* The one message on its way out. Kept when the link said it is full; then nothing else is built. */
@@ -168,7 +171,23 @@ static void on_heard(void *user, struct device_peer *peer)
     const char *device = device_peer_id(peer);
     if (presence_heard(r->env.presence, device))
         log_info("relay", "device is online", log_str("device", device));
+    presence_proven(r->env.presence, device, r->env.now_ms());
     note_seen(r, device);
+}
+
+static void on_pong(void *user, struct device_peer *peer, bool web_server_answers)
+{
+    struct relay *r = user;
+    on_heard(r, peer);
+    presence_web_server(r->env.presence, device_peer_id(peer), web_server_answers);
+}
+
+static void on_unanswered(void *user, struct device_peer *peer)
+{
+    struct relay *r = user;
+    log_info("relay", "device is online and does not answer",
+             log_str("device", device_peer_id(peer)));
+    presence_unanswered(r->env.presence, device_peer_id(peer));
 }
 
 static void on_silent(void *user, struct device_peer *peer)
@@ -179,7 +198,7 @@ static void on_silent(void *user, struct device_peer *peer)
         return; /* that says nothing about the device */
     if (presence_get(r->env.presence, device) == PRESENCE_ONLINE)
         log_info("relay", "device does not answer, taken as offline", log_str("device", device));
-    presence_gone(r->env.presence, device);
+    presence_silent(r->env.presence, device);
 }
 
 static uint64_t last_seen_s(void *user, const char *device)
@@ -193,6 +212,7 @@ static uint64_t last_seen_s(void *user, const char *device)
 static void ask_some(void *user)
 {
     struct relay *r = user;
+    r->is_asking = false;
     if (!r->env.link_is_up)
         return;
     for (unsigned i = 0; i < RELAY_ASK_TURN_COUNT; i++) {
@@ -201,9 +221,27 @@ static void ask_some(void *user)
             return;
         struct member *m = get_member(r, device);
         if (m)
-            device_peer_greet(m->peer);
+            device_peer_ask(m->peer);
+        if (!r->is_asking)
+            rt_timer_set(r->ask_timer, RELAY_ASK_TURN_MS);
+        r->is_asking = true;
     }
-    rt_timer_set(r->ask_timer, RELAY_ASK_TURN_MS);
+}
+
+static void ask_soon(struct relay *r, const char *device)
+{
+    presence_ask(r->env.presence, device);
+    if (!r->is_asking)
+        rt_timer_set(r->ask_timer, 0);
+    r->is_asking = true;
+}
+
+void relay_look(struct relay *r, const char *device)
+{
+    bool is_away = presence_shown(r->env.presence, device) == PRESENCE_OFFLINE;
+    if (r->env.link_is_up && !is_away &&
+        presence_is_proof_due(r->env.presence, device, r->env.now_ms(), RELAY_LOOK_MS))
+        ask_soon(r, device);
 }
 
 static void ask_if_lately_seen(void *user, const struct device_row *row)
@@ -228,6 +266,7 @@ static void on_link_up(void *user)
     if (r->registry)
         registry_devices_each(r->registry, ask_if_lately_seen, r);
     rt_timer_set(r->ask_timer, 0);
+    r->is_asking = true;
     rt_turn_end_ask(r->turn_end);
 }
 
@@ -250,13 +289,26 @@ static void on_link_down(void *user, enum rt_mqtt_loss loss, const char *detail,
         device_peer_link_down(m->peer);
 }
 
+static void note_clash(struct relay *r, const char *device)
+{
+    r->env.counters.identity_clashes++;
+    log_warn("relay",
+             "ALERT: two agents take turns under one device's identity; unless one is stopped, "
+             "register the right one again, which ends the other's token",
+             log_str("device", device), log_u64("times", r->env.counters.identity_clashes));
+}
+
 static void take_status(struct relay *r, const char *device, const uint8_t *data, size_t len)
 {
     struct member *m = find_member(r, device);
     enum presence before = presence_get(r->env.presence, device);
-    switch (presence_status(r->env.presence, device, (const char *)data, len)) {
+    bool is_clash = false;
+    switch (presence_status(r->env.presence, device, (const char *)data, len, &is_clash)) {
     case PRESENCE_WORD_ONLINE:
-        note_seen(r, device);
+        if (is_clash)
+            note_clash(r, device);
+        if (presence_is_proof_due(r->env.presence, device, r->env.now_ms(), RELAY_PROOF_MS))
+            ask_soon(r, device);
         if (before == PRESENCE_ONLINE)
             return;
         log_info("relay", "device is online", log_str("device", device));
@@ -343,6 +395,7 @@ static enum rt_err link_new(struct relay *r, const struct relay_options *o)
                                             .identity = o->bridge_name,
                                             .secret = o->broker_secret,
                                             .filters = filters,
+                                            .keepalive_s = o->broker_keepalive_s,
                                             .events = &mqtt_events,
                                             .user = r};
     return rt_mqtt_new(o->loop, &options, &r->mqtt);
@@ -368,6 +421,8 @@ enum rt_err relay_new(const struct relay_options *options, struct relay **ret_re
     r->env.wake_by = wake_by;
     r->env.heard = on_heard;
     r->env.silent = on_silent;
+    r->env.pong = on_pong;
+    r->env.unanswered = on_unanswered;
     r->env.last_seen_s = last_seen_s;
     r->env.user = r;
     r->env.presence = presence_new();
@@ -478,7 +533,7 @@ void relay_cut_credential(struct relay *r, const uint8_t credential_hash[32])
 
 enum presence relay_presence(const struct relay *r, const char *device)
 {
-    return presence_get(r->env.presence, device);
+    return presence_shown(r->env.presence, device);
 }
 
 void relay_counters(const struct relay *r, struct relay_counters *ret_counters)

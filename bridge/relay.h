@@ -29,6 +29,7 @@ struct relay_options { /* strings are copied, what is pointed at is borrowed for
     const char *broker_host;
     uint16_t broker_port;
     const char *broker_ca_file, *broker_secret;
+    uint16_t broker_keepalive_s;
     const struct route_names *names;
     struct registry *registry; /* last seen times, and who was online last; NULL in tests */
     struct relay_limits limits;
@@ -48,14 +49,22 @@ void relay_begin(struct relay *relay, struct request *request);
 void relay_cut_device(struct relay *relay, const char *device);
 void relay_cut_credential(struct relay *relay, const uint8_t credential_hash[32]);
 
-/* Presence as this bridge knows it (a hint, design.md §3). */
-enum presence { PRESENCE_UNKNOWN = 0, PRESENCE_ONLINE, PRESENCE_OFFLINE };
+/* Presence as this bridge knows it. */
+enum presence {
+    PRESENCE_UNKNOWN = 0,
+    PRESENCE_ONLINE,
+    PRESENCE_OFFLINE,
+    PRESENCE_NO_WEB_SERVER, /* its agent answers, its web server does not */
+    PRESENCE_UNRESPONSIVE   /* the broker has its session, its agent does not answer */
+};
 enum presence relay_presence(const struct relay *relay, const char *device);
+/* Somebody looks at it: have it prove itself, through to its web server, unless it did lately. */
+void relay_look(struct relay *relay, const char *device);
 
 /* For /metrics. */
 struct relay_counters {
     uint64_t requests, answered, failed, offline, timeouts, outcome_unknown, retried, reused;
-    uint64_t bytes_down, bytes_up, streams_open, devices_online, mqtt_losses;
+    uint64_t bytes_down, bytes_up, streams_open, devices_online, mqtt_losses, identity_clashes;
 };
 void relay_counters(const struct relay *relay, struct relay_counters *ret_counters);
 bool relay_is_ready(const struct relay *relay); /* MQTT up */

@@ -46,7 +46,9 @@ struct relay_env {
     void (*wake_by)(void *user, uint64_t at_ms); /* tick the peers by then */
     void (*heard)(void *user, struct device_peer *peer);  /* proof of life */
     void (*silent)(void *user, struct device_peer *peer); /* a greeting or the grace time ran out */
-    uint64_t (*last_seen_s)(void *user, const char *device); /* wall clock, 0 = never */
+    void (*pong)(void *user, struct device_peer *peer, bool web_server_answers);
+    void (*unanswered)(void *user, struct device_peer *peer); /* no answer to PING */
+    uint64_t (*last_seen_s)(void *user, const char *device);  /* wall clock, 0 = never */
     void *user;
 };
 

@@ -13,6 +13,7 @@
 #include "device-agent/link.h"
 #include "device-agent/paths.h"
 #include "device-agent/service_watch.h"
+#include "runtime/crypto.h"
 #include "runtime/json.h"
 #include "runtime/log.h"
 #include "runtime/loop.h"
@@ -32,7 +33,7 @@ struct agent {
     struct service_watch *watch;
     struct link *links[SETTINGS_SERVERS_MAX];
     size_t link_count, stopped_count;
-    uint64_t started_ms;
+    uint64_t started_ms, instance;
     enum log_level log_level; /* of the configuration */
     bool is_stopping, is_debugging;
 };
@@ -258,6 +259,7 @@ static bool start_links(struct agent *a)
             .settings = a->settings,
             .server = &a->settings->servers[i],
             .budget = &a->budget,
+            .instance = a->instance,
             .stopped = on_link_stopped,
             .user = a,
         };
@@ -313,6 +315,7 @@ int agent_run(const struct settings_source *source, struct settings *settings)
         .log_level = settings->log_level,
         .budget = {.limit_bytes = settings->send_budget_bytes},
     };
+    crypto_random(NULL, (uint8_t *)&a.instance, sizeof(a.instance));
     use_log_level(&a);
     bool is_started = start(&a);
     if (is_started) {

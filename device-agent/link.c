@@ -104,7 +104,7 @@ static void tell_online(void *user)
     if (link->state != LINK_UP)
         return;
     tidy_memory(link);
-    char *payload = presence_online(&link->o.settings->services);
+    char *payload = presence_online(&link->o.settings->services, link->o.instance);
     bool is_out = publish_status(link, payload);
     free(payload);
     link->status_at_ms = rt_now_ms();

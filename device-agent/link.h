@@ -26,6 +26,7 @@ struct link_options {
     struct settings *settings;
     const struct server_settings *server;
     struct wire_budget *budget;
+    uint64_t instance;           /* drawn at this start of the agent */
     void (*stopped)(void *user); /* after link_stop: it may be freed */
     void *user;
 };

@@ -1,15 +1,18 @@
 /* device-agent/presence.c - see presence.h. */
 #include "device-agent/presence.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "device-agent/addresses.h"
 #include "runtime/json.h"
 
 #define AUTHORITY_MAX 320u
+#define INSTANCE_TEXT_MAX 17u
 
-char *presence_online(const struct service_table *services)
+char *presence_online(const struct service_table *services, uint64_t instance)
 {
+    char instance_text[INSTANCE_TEXT_MAX];
     struct addresses addresses;
     char authority[AUTHORITY_MAX];
     char host[AUTHORITY_MAX + 8];
@@ -17,6 +20,8 @@ char *presence_online(const struct service_table *services)
     addresses_read(&addresses);
     json_add_text(root, "state", "online");
     json_add_text(root, "version", SHUTPORT_VERSION);
+    snprintf(instance_text, sizeof(instance_text), "%016" PRIx64, instance);
+    json_add_text(root, "instance", instance_text);
     struct json *names = json_add_array(root, "services");
     for (size_t i = 0; i < services->count; i++)
         json_append_text(names, services->items[i].name);

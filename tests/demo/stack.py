@@ -118,14 +118,14 @@ def api(env, method, path):
 
 
 def presence(env):
-    """{device id: True when online}; empty while the bridge does not answer."""
+    """{device id: True when its agent is there}; empty while the bridge does not answer."""
     try:
         status, body = api(env, "GET", "/api/v1/devices")
     except (OSError, http.client.HTTPException):
         return {}
     if status != 200:
         return {}
-    return {row["device_id"]: row.get("state") == "online" for row in body["devices"]}
+    return {row["device_id"]: row.get("state") in ("online", "no_web_server") for row in body["devices"]}
 
 
 # --- devices ---------------------------------------------------------------------------------------------------------

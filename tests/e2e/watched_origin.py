@@ -34,6 +34,7 @@ class Origin:
         self.accepted_count = 0
         self.port = 0
         self.listener = None
+        self.links = set()
         self.open()
 
     def open(self):
@@ -46,9 +47,10 @@ class Origin:
         threading.Thread(target=self._accept, args=(self.listener,), daemon=True).start()
 
     def close(self):
-        """Nobody listens any more."""
-        with contextlib.suppress(OSError):
-            self.listener.shutdown(socket.SHUT_RDWR)
+        """Nobody listens any more, and all connections end, as when the process is killed."""
+        for link in [self.listener, *self.links]:
+            with contextlib.suppress(OSError):
+                link.shutdown(socket.SHUT_RDWR)
         self.listener.close()
 
     def visits_to(self, target):
@@ -73,6 +75,7 @@ class Origin:
 
     def _serve(self, link):
         visit = None
+        self.links.add(link)
         with contextlib.suppress(OSError), link:
             link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             rest = b""
@@ -88,6 +91,7 @@ class Origin:
                 rest = self._answer(link, method, target, head.lower(), rest)
                 if rest is None:
                     break
+        self.links.discard(link)
         if visit:
             visit.ended_at = time.monotonic()
 

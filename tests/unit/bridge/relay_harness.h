@@ -179,7 +179,8 @@ struct harness {
     size_t client_count;
     bool cut; /* nothing gets through either way */
     bool silent;
-    unsigned heard_count;
+    unsigned heard_count, pong_count, unanswered_count;
+    bool web_server_answers;
     struct route_names names;
 };
 
@@ -216,6 +217,20 @@ static inline void note_silent(void *user, struct device_peer *peer)
 {
     (void)peer;
     ((struct harness *)user)->silent = true;
+}
+
+static inline void note_pong(void *user, struct device_peer *peer, bool web_server_answers)
+{
+    struct harness *h = user;
+    (void)peer;
+    h->pong_count++;
+    h->web_server_answers = web_server_answers;
+}
+
+static inline void note_unanswered(void *user, struct device_peer *peer)
+{
+    (void)peer;
+    ((struct harness *)user)->unanswered_count++;
 }
 
 static inline void ignore_time(void *user, uint64_t at_ms)
@@ -336,6 +351,8 @@ static inline int harness_make(void **state)
     h->env.output = ignore_peer;
     h->env.heard = note_heard;
     h->env.silent = note_silent;
+    h->env.pong = note_pong;
+    h->env.unanswered = note_unanswered;
     h->env.wake_by = ignore_time;
     h->env.last_seen_s = seen_at;
     h->env.user = h;

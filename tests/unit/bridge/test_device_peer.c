@@ -108,6 +108,50 @@ static void a_device_taken_for_offline_is_heard_again_when_it_answers_a_knock(vo
     assert_int_equal(h->heard_count, heard + 1);
 }
 
+static void who_is_asked_proves_itself_through_to_its_web_server(void **state)
+{
+    struct harness *h = *state;
+    device_peer_ask(h->peer); /* no session yet: the greeting comes first */
+    settle(h);
+    assert_int_equal(h->pong_count, 1);
+    assert_true(h->web_server_answers);
+    device_peer_ask(h->peer);
+    device_peer_ask(h->peer); /* one is on its way already */
+    settle(h);
+    assert_int_equal(h->pong_count, 2);
+    pass(h, 5000);
+    assert_int_equal(h->unanswered_count, 0);
+}
+
+static void silence_after_a_ping_is_told_once_after_a_second_ping(void **state)
+{
+    struct harness *h = *state;
+    device_peer_ask(h->peer);
+    settle(h);
+    h->cut = true;
+    device_peer_ask(h->peer);
+    pass(h, 2 * DEVICE_PEER_PONG_MS - 20);
+    assert_int_equal(h->unanswered_count, 0);
+    pass(h, 40);
+    assert_int_equal(h->unanswered_count, 1);
+    pass(h, 4 * DEVICE_PEER_PONG_MS);
+    assert_int_equal(h->unanswered_count, 1);
+}
+
+static void one_lost_ping_is_no_silence(void **state)
+{
+    struct harness *h = *state;
+    device_peer_ask(h->peer);
+    settle(h);
+    h->cut = true;
+    device_peer_ask(h->peer);
+    pass(h, DEVICE_PEER_PONG_MS / 2);
+    h->cut = false;
+    pass(h, 2 * DEVICE_PEER_PONG_MS);
+    assert_int_equal(h->pong_count, 2);
+    assert_int_equal(h->unanswered_count, 0);
+}
+
 static void a_link_that_stays_away_breaks_what_was_under_way(void **state)
 {
     struct harness *h = *state;
@@ -162,6 +206,9 @@ int main(void)
         T(requests_before_the_session_is_up_wait_for_it),
         T(an_answer_survives_a_lost_link),
         T(a_device_taken_for_offline_is_heard_again_when_it_answers_a_knock),
+        T(who_is_asked_proves_itself_through_to_its_web_server),
+        T(silence_after_a_ping_is_told_once_after_a_second_ping),
+        T(one_lost_ping_is_no_silence),
         T(a_link_that_stays_away_breaks_what_was_under_way),
         T(more_requests_than_streams_are_told_busy),
         T(garbage_from_the_device_changes_nothing),

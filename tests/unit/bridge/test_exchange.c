@@ -27,7 +27,8 @@ static void an_announced_service_host_is_used(void **state)
     struct harness *h = *state;
     static const char json[] = "{\"state\":\"online\",\"services\":[\"web\"],"
                                "\"service_hosts\":{\"web\":\"127.0.0.1:8631\"}}";
-    presence_status(h->env.presence, "printer", json, sizeof(json) - 1);
+    bool is_clash;
+    presence_status(h->env.presence, "printer", json, sizeof(json) - 1, &is_clash);
     ask(h, "GET /", "Origin: https://printer.dev.localhost:8443\r\n");
     assert_non_null(
         strstr(service_got(h, 0), "Host: 127.0.0.1:8631\r\nOrigin: http://127.0.0.1:8631\r\n"));

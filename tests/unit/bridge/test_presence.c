@@ -25,7 +25,8 @@ static int free_table(void **state)
 
 static enum presence_word say(struct presence_table *t, const char *device, const char *json)
 {
-    return presence_status(t, device, json, strlen(json));
+    bool is_clash = false;
+    return presence_status(t, device, json, strlen(json), &is_clash);
 }
 
 static void a_device_nobody_heard_of_is_unknown(void **state)
@@ -65,11 +66,13 @@ static void a_bad_status_changes_nothing(void **state)
 static void a_status_over_its_limit_is_dropped(void **state)
 {
     static char json[PRESENCE_STATUS_BYTES_MAX + 2];
+    bool is_clash;
     memset(json, ' ', sizeof(json));
     memcpy(json, "{\"state\":\"online\"}", 18);
-    assert_int_equal(presence_status(*state, "printer", json, PRESENCE_STATUS_BYTES_MAX + 1),
-                     PRESENCE_WORD_BAD);
-    assert_int_equal(presence_status(*state, "printer", json, PRESENCE_STATUS_BYTES_MAX),
+    assert_int_equal(
+        presence_status(*state, "printer", json, PRESENCE_STATUS_BYTES_MAX + 1, &is_clash),
+        PRESENCE_WORD_BAD);
+    assert_int_equal(presence_status(*state, "printer", json, PRESENCE_STATUS_BYTES_MAX, &is_clash),
                      PRESENCE_WORD_ONLINE);
 }
 
@@ -174,6 +177,91 @@ static void more_services_than_the_limit_are_cut_not_kept(void **state)
     assert_false(presence_service_host(*state, "printer", name, &scheme, &authority));
 }
 
+#define ONLINE_WITHOUT_WEB "{\"state\":\"online\",\"silent_services\":[\"ssh\",\"web\"]}"
+#define ONLINE_WITH_WEB "{\"state\":\"online\",\"silent_services\":[\"ssh\"]}"
+
+static void a_silent_web_server_is_shown_and_refuses_nobody(void **state)
+{
+    say(*state, "printer", ONLINE_WITHOUT_WEB);
+    assert_int_equal(presence_shown(*state, "printer"), PRESENCE_NO_WEB_SERVER);
+    assert_int_equal(presence_get(*state, "printer"), PRESENCE_ONLINE);
+    say(*state, "printer", ONLINE_WITH_WEB);
+    assert_int_equal(presence_shown(*state, "printer"), PRESENCE_ONLINE);
+    presence_web_server(*state, "printer", false);
+    assert_int_equal(presence_shown(*state, "printer"), PRESENCE_NO_WEB_SERVER);
+    presence_web_server(*state, "printer", true);
+    assert_int_equal(presence_shown(*state, "printer"), PRESENCE_ONLINE);
+}
+
+static void an_unanswered_ping_is_shown_until_the_device_is_heard(void **state)
+{
+    presence_unanswered(*state, "printer");
+    assert_int_equal(presence_shown(*state, "printer"), PRESENCE_UNKNOWN);
+    presence_heard(*state, "printer");
+    presence_unanswered(*state, "printer");
+    assert_int_equal(presence_shown(*state, "printer"), PRESENCE_UNRESPONSIVE);
+    assert_int_equal(presence_get(*state, "printer"), PRESENCE_ONLINE);
+    presence_heard(*state, "printer");
+    assert_int_equal(presence_shown(*state, "printer"), PRESENCE_ONLINE);
+}
+
+static void silence_is_unresponsive_for_who_was_online_and_offline_for_others(void **state)
+{
+    presence_heard(*state, "a");
+    presence_silent(*state, "a");
+    presence_silent(*state, "b");
+    assert_int_equal(presence_shown(*state, "a"), PRESENCE_UNRESPONSIVE);
+    assert_int_equal(presence_get(*state, "a"), PRESENCE_OFFLINE);
+    assert_int_equal(presence_shown(*state, "b"), PRESENCE_OFFLINE);
+    presence_silent(*state, "a"); /* still */
+    assert_int_equal(presence_shown(*state, "a"), PRESENCE_UNRESPONSIVE);
+    say(*state, "a", "{\"state\":\"offline\",\"why\":\"lost\"}");
+    assert_int_equal(presence_shown(*state, "a"), PRESENCE_OFFLINE);
+}
+
+static void a_lost_link_leaves_no_opinion_about_what_is_shown(void **state)
+{
+    say(*state, "a", ONLINE_WITHOUT_WEB);
+    presence_heard(*state, "b");
+    presence_unanswered(*state, "b");
+    presence_doubt_all(*state);
+    assert_int_equal(presence_shown(*state, "a"), PRESENCE_UNKNOWN);
+    assert_int_equal(presence_shown(*state, "b"), PRESENCE_UNKNOWN);
+}
+
+static void proof_is_due_when_the_last_is_old_and_is_not_asked_for_twice(void **state)
+{
+    presence_heard(*state, "a");
+    assert_true(presence_is_proof_due(*state, "a", 1000, 100));
+    assert_false(presence_is_proof_due(*state, "a", 1099, 100));
+    assert_true(presence_is_proof_due(*state, "a", 1100, 100));
+    presence_proven(*state, "a", 1150);
+    assert_false(presence_is_proof_due(*state, "a", 1249, 100));
+    assert_true(presence_is_proof_due(*state, "a", 1250, 100));
+}
+
+static bool clashes(struct presence_table *t, const char *instance)
+{
+    char json[128];
+    bool is_clash = false;
+    snprintf(json, sizeof(json), "{\"state\":\"online\",\"instance\":\"%s\"}", instance);
+    assert_int_equal(presence_status(t, "a", json, strlen(json), &is_clash), PRESENCE_WORD_ONLINE);
+    return is_clash;
+}
+
+static void restarts_are_no_clash_and_agents_taking_turns_are(void **state)
+{
+    assert_false(clashes(*state, "00000000000000a1"));
+    assert_false(clashes(*state, "00000000000000a1"));
+    assert_false(clashes(*state, "00000000000000b2"));
+    assert_false(clashes(*state, "00000000000000b2"));
+    assert_false(clashes(*state, "00000000000000c3"));
+    assert_true(clashes(*state, "00000000000000b2"));
+    assert_true(clashes(*state, "00000000000000c3"));
+    assert_false(clashes(*state, "c3 and more"));
+    assert_false(clashes(*state, ""));
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, make_table, free_table)
 
 int main(void)
@@ -191,6 +279,12 @@ int main(void)
         T(announced_service_hosts_are_kept_per_service),
         T(a_service_host_that_could_break_a_head_is_ignored),
         T(more_services_than_the_limit_are_cut_not_kept),
+        T(a_silent_web_server_is_shown_and_refuses_nobody),
+        T(an_unanswered_ping_is_shown_until_the_device_is_heard),
+        T(silence_is_unresponsive_for_who_was_online_and_offline_for_others),
+        T(a_lost_link_leaves_no_opinion_about_what_is_shown),
+        T(proof_is_due_when_the_last_is_old_and_is_not_asked_for_twice),
+        T(restarts_are_no_clash_and_agents_taking_turns_are),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
