@@ -75,10 +75,11 @@ static bool db_check(struct store *s, int code)
     return false;
 }
 
-/* Our own creation, so that the mode is right from the first moment; journal files take it over from there. */
+/* Our own creation, so that the mode is right from the first moment; journal files take it over from there. The group
+ * may read: the broker's plugin runs as another user (docs/broker.md). */
 static bool create_file(const char *path)
 {
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, S_IRUSR | S_IWUSR);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, S_IRUSR | S_IWUSR | S_IRGRP);
     if (fd < 0)
         return false;
     close(fd);

@@ -41,11 +41,11 @@ def test_certificates_name_what_was_asked_for_and_verify(tmp_path):
         assert "NIST CURVE: P-256" in text and "ecdsa-with-SHA256" in text and "CA:FALSE" in text
 
 
-def test_keys_are_for_their_owner_only(tmp_path):
+def test_keys_are_for_their_owner_only_and_certificates_for_all(tmp_path):
     made(tmp_path / "new", *ALL)
     for path in (tmp_path / "new").glob("*.key"):
         assert path.stat().st_mode & 0o777 == 0o600
-    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o755
     assert (tmp_path / "new" / "ca.crt").stat().st_mode & 0o777 == 0o644
 
 
