@@ -1,5 +1,5 @@
 /* The registry on disk: names are the claims. */
-#include "scratch.h"
+#include "tests/unit/bridge/scratch.h"
 
 #include <pthread.h>
 #include <sqlite3.h>
