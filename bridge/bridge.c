@@ -481,6 +481,7 @@ enum bridge_exit bridge_run(const struct bridge_config *config)
     if (!b.exit)
         rt_process_run(b.process);
     take_down(&b);
-    rt_process_free(b.process);
+    if (!rt_process_free(b.process))
+        rt_process_leave((int)b.exit);
     return b.exit;
 }

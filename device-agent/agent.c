@@ -270,8 +270,8 @@ static bool start_links(struct agent *a)
     return true;
 }
 
-/* Also of an agent that did not start. */
-static void finish(struct agent *a)
+/* Also of an agent that did not start. False: something is still at work. */
+static bool finish(struct agent *a)
 {
     control_free(a->control);
     rt_timer_free(a->stop_timer);
@@ -279,11 +279,12 @@ static void finish(struct agent *a)
     service_watch_free(a->watch);
     /* A link that has not stopped still belongs to the MQTT adapter; the process ends now. */
     if (a->stopped_count < a->link_count)
-        return;
+        return false;
     for (size_t i = 0; i < a->link_count; i++)
         link_free(a->links[i]);
-    rt_process_free(a->process);
+    bool is_done = rt_process_free(a->process);
     settings_free(a->settings);
+    return is_done;
 }
 
 static bool start(struct agent *a)
@@ -325,6 +326,8 @@ int agent_run(const struct settings_source *source, struct settings *settings)
         rt_process_run(a.process);
         log_info("agent", "stopped", log_u64("uptime_s", (rt_now_ms() - a.started_ms) / 1000u));
     }
-    finish(&a);
-    return is_started ? EXIT_CODE_OK : EXIT_CODE_FAILURE;
+    int code = is_started ? EXIT_CODE_OK : EXIT_CODE_FAILURE;
+    if (!finish(&a))
+        rt_process_leave(code);
+    return code;
 }

@@ -93,10 +93,10 @@ static void on_drain_over(uv_timer_t *timer)
     uv_stop(timer->loop);
 }
 
-void rt_process_free(struct rt_process *p)
+bool rt_process_free(struct rt_process *p)
 {
     if (!p)
-        return;
+        return true;
     for (size_t i = 0; i < SIGNALS_COUNT; i++)
         uv_close((uv_handle_t *)&p->signals[i], NULL);
     (void)uv_timer_start(&p->drain, on_drain_over, DRAIN_MS, 0);
@@ -104,8 +104,16 @@ void rt_process_free(struct rt_process *p)
     (void)uv_run(&p->loop, UV_RUN_DEFAULT);
     uv_close((uv_handle_t *)&p->drain, NULL);
     (void)uv_run(&p->loop, UV_RUN_NOWAIT);
-    if (uv_loop_close(&p->loop) == 0)
-        free(p); /* else something still holds the loop: the process ends anyway */
+    if (uv_loop_close(&p->loop) != 0)
+        return false;
+    free(p);
+    return true;
+}
+
+_Noreturn void rt_process_leave(int code)
+{
+    (void)fflush(NULL);
+    _exit(code);
 }
 
 void rt_process_notify(const char *state)

@@ -3,6 +3,8 @@
 #ifndef RUNTIME_PROCESS_H
 #define RUNTIME_PROCESS_H
 
+#include <stdbool.h>
+
 #include "runtime/error.h"
 
 struct uv_loop_s;
@@ -22,8 +24,11 @@ struct uv_loop_s *rt_process_loop(struct rt_process *p);
 /* Returns after rt_process_end, or when nothing is left to wait for. */
 void rt_process_run(struct rt_process *p);
 void rt_process_end(struct rt_process *p);
-/* Gives handles that are closing up to a second to finish. NULL is fine. */
-void rt_process_free(struct rt_process *p);
+/* Gives handles that are closing up to a second to finish. NULL is fine. False: something still works on a pool thread (it
+ * may ask a name server that does not answer), and exit() would wait for it: rt_process_leave. */
+bool rt_process_free(struct rt_process *p);
+/* End the process now, waiting for no thread. What was printed is printed. */
+_Noreturn void rt_process_leave(int code);
 
 /* sd_notify(3): "READY=1", "STOPPING=1", "STATUS=...", "WATCHDOG=1". Does nothing without $NOTIFY_SOCKET. */
 void rt_process_notify(const char *state);
