@@ -88,6 +88,24 @@ static struct channel *find_idle(struct device_peer *p, const struct request *re
     return NULL;
 }
 
+static void drop_listed(struct device_peer *p, struct channel_list *list, struct channel *c,
+                        enum wire_code code)
+{
+    list_remove(p, list, c);
+    channel_drop(c, code);
+}
+
+/* What only waits goes before a request is refused. False: there is nothing. */
+static bool drop_oldest_listed(struct device_peer *p)
+{
+    struct channel_list *list = TAILQ_EMPTY(&p->parting) ? &p->idle : &p->parting;
+    struct channel *c = TAILQ_FIRST(list);
+    if (!c)
+        return false;
+    drop_listed(p, list, c, WIRE_CODE_CANCELLED);
+    return true;
+}
+
 static enum rt_err open_channel(struct device_peer *p, const struct request *request,
                                 uint64_t start_wait_ms, struct channel **ret_channel)
 {
@@ -106,8 +124,10 @@ static enum rt_err open_channel(struct device_peer *p, const struct request *req
                                    .caller = caller,
                                    .caller_len = (size_t)caller_len,
                                    .start_by_ms = UINT64_MAX};
-    enum wire_err err =
-        wire_session_open(p->session, p->env->now_ms(), &open, start_wait_ms, c, &c->stream);
+    enum wire_err err;
+    do
+        err = wire_session_open(p->session, p->env->now_ms(), &open, start_wait_ms, c, &c->stream);
+    while (err == WIRE_E_TOO_BIG && drop_oldest_listed(p));
     if (err) {
         free(c);
         return err == WIRE_E_NO_MEMORY ? RT_E_NO_MEMORY : RT_E_FULL;
@@ -154,13 +174,6 @@ void device_peer_keep(struct device_peer *p, struct channel *c)
     TAILQ_INSERT_TAIL(&p->idle, c, link);
     p->idle_count++;
     device_peer_wake_by(p, c->since_ms + p->env->limits.reuse_idle_ms);
-}
-
-static void drop_listed(struct device_peer *p, struct channel_list *list, struct channel *c,
-                        enum wire_code code)
-{
-    list_remove(p, list, c);
-    channel_drop(c, code);
 }
 
 /* The same, when only the channel is known. */
@@ -302,6 +315,7 @@ struct device_peer *device_peer_new(struct relay_env *env, const char *device, v
     const struct wire_session_options options = {
         .role = WIRE_ROLE_BRIDGE,
         .window_bytes = env->limits.window_bytes,
+        .streams_count_max = DEVICE_PEER_STREAMS_MAX,
         .grace_ms = env->limits.grace_ms,
         .random_bytes = crypto_random,
         .events = &session_events,

@@ -19,8 +19,8 @@
 #define RELAY_RETRY_BUSY_S 1u
 #define RELAY_RETRY_BROKER_S 2u
 #define RELAY_EXCHANGES_KEPT_MAX                                                                   \
-    64u                       /* finished ones kept with their parsers for the next request */
-#define CHANNELS_IDLE_MAX 64u /* streams kept for reuse, a device */
+    256u                       /* finished ones kept with their parsers for the next request */
+#define CHANNELS_IDLE_MAX 250u /* streams kept for reuse, a device */
 
 struct device_peer;
 struct exchange;

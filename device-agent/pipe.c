@@ -127,6 +127,8 @@ static void pump_up(struct pipe *p)
         if (len == 0)
             return;
         wire_stream_commit(p->stream, len);
+        if (len < room)
+            return; /* that was all: another look would be a system call for nothing */
     }
 }
 

@@ -19,8 +19,8 @@
 #include "bridge/presence.h"
 #include "wire/session.h"
 
-#define STREAMS_MAX 400u
-#define CLIENTS_MAX 400u
+#define STREAMS_MAX 600u
+#define CLIENTS_MAX 600u
 #define ANSWER_MAX (4u << 20)
 
 /* --- a client: what was asked, and what was answered so far --- */

@@ -31,10 +31,10 @@ static void a_peer_that_was_asked_stays_longer_and_counts_from_the_end_of_its_la
 static void no_more_streams_are_kept_than_the_limit(void **state)
 {
     struct harness *h = *state;
-    for (unsigned i = 0; i <= CHANNELS_IDLE_MAX; i++) { /* each of another principal */
-        ask_as(h, (char)('0' + i), "GET /", "");
+    for (unsigned i = 0; i <= CHANNELS_IDLE_MAX; i++)
+        ask(h, "GET /", "");
+    for (unsigned i = 0; i <= CHANNELS_IDLE_MAX; i++)
         service_says(h, i, EMPTY);
-    }
     service_got(h, 0);
     assert_true(wire_stream_at_end(h->streams[0].st)); /* the oldest had to go, in order */
     service_ends(h, 0);
@@ -172,11 +172,25 @@ static void a_link_that_stays_away_breaks_what_was_under_way(void **state)
 static void more_requests_than_streams_are_told_busy(void **state)
 {
     struct harness *h = *state;
-    for (unsigned i = 0; i < WIRE_STREAMS_COUNT_DEFAULT; i++)
+    for (unsigned i = 0; i < DEVICE_PEER_STREAMS_MAX; i++)
         assert_false(ask(h, "GET /", "")->ended);
     expect_problem(ask(h, "GET /", ""), PROBLEM_BUSY);
     service_says(h, 0, EMPTY);
     assert_false(ask(h, "GET /", "")->ended); /* on the stream that came free */
+}
+
+static void what_only_waits_makes_room_for_a_request(void **state)
+{
+    struct harness *h = *state;
+    ask_as(h, 'i', "GET /", "");
+    service_says(h, 0, EMPTY); /* idle, and of another principal */
+    ask(h, "GET /", "");
+    service_says(h, 1,
+                 "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"); /* parting */
+    assert_int_equal(h->env.counters.streams_open, 2);
+    for (unsigned i = 0; i < DEVICE_PEER_STREAMS_MAX; i++)
+        assert_false(ask(h, "GET /", "")->ended);
+    assert_int_equal(h->env.counters.streams_open, DEVICE_PEER_STREAMS_MAX);
 }
 
 static void garbage_from_the_device_changes_nothing(void **state)
@@ -211,6 +225,7 @@ int main(void)
         T(one_lost_ping_is_no_silence),
         T(a_link_that_stays_away_breaks_what_was_under_way),
         T(more_requests_than_streams_are_told_busy),
+        T(what_only_waits_makes_room_for_a_request),
         T(garbage_from_the_device_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
