@@ -3,7 +3,7 @@
 #ifndef TESTS_BRIDGE_PORTAL_HARNESS_H
 #define TESTS_BRIDGE_PORTAL_HARNESS_H
 
-#include "scratch.h"
+#include "tests/unit/bridge/scratch.h"
 
 #include <strings.h>
 #include <uv.h>

@@ -1,5 +1,5 @@
 /* The judge: credentials, origins, and what must not travel on. Names are the claims. */
-#include "portal_harness.h"
+#include "tests/unit/bridge/portal_harness.h"
 
 #include <time.h>
 

@@ -1,5 +1,5 @@
 /* From the portal to a device's own origin and back out (S10, S15): names are the claims. */
-#include "portal_harness.h"
+#include "tests/unit/bridge/portal_harness.h"
 
 #include "bridge/handoff.h"
 

@@ -1,5 +1,5 @@
 /* The portal's pages and API, judged and routed as in the daemon: names are the claims. */
-#include "portal_harness.h"
+#include "tests/unit/bridge/portal_harness.h"
 
 #include "bridge/portal_routes.h"
 #include "bridge/problem.h"
@@ -319,7 +319,7 @@ static void failures_are_limited_and_the_form_says_when_to_come_back(void **stat
     for (unsigned i = 0; i < 11; i++)
         status = sign_in_as("nobody", "wrong-password", cookies, sizeof(cookies));
     assert_int_equal(status, 429);
-    assert_true(atol(answer_header("Retry-After")) > 0);
+    assert_true(strtol(answer_header("Retry-After"), NULL, 10) > 0);
     assert_int_equal(sign_in_as("alice", GOOD_PASSWORD, cookies, sizeof(cookies)), 303);
 }
 

@@ -1,5 +1,5 @@
 /* The registry as the loop sees it: the copy in memory, jobs, events. Names are the claims. */
-#include "scratch.h"
+#include "tests/unit/bridge/scratch.h"
 
 #include <pthread.h>
 #include <sqlite3.h>

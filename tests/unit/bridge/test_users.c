@@ -1,5 +1,5 @@
 /* The subcommands, as one types them: names are the claims. */
-#include "scratch.h"
+#include "tests/unit/bridge/scratch.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>

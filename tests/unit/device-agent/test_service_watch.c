@@ -1,5 +1,5 @@
 /* tests/unit/device-agent/test_service_watch.c - which services are looked at unasked, and what is told of them. */
-#include "cmocka_all.h"
+#include "tests/unit/device-agent/cmocka_all.h"
 
 #include <string.h>
 #include <uv.h>
