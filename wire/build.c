@@ -18,10 +18,16 @@ static bool exempt_is_due(const struct wire_session *s)
     return s->return_due || s->probe_due || wire_repair_resume_is_due(s);
 }
 
+static bool streams_are_due(const struct wire_session *s)
+{
+    return wire_schedule_has_urgent(s) ||
+           (!wire_schedule_is_empty(s) && wire_pace_room(&s->pace) > 0);
+}
+
 static bool ordinary_is_due(const struct wire_session *s)
 {
     return s->ack_now || s->note_count > 0 || s->ping_count > 0 || s->datagrams.first ||
-           !wire_schedule_is_empty(s) ||
+           streams_are_due(s) ||
            (!wire_list_is_empty(&s->acks) &&
             WIRE_ENTRY(s->acks.next, struct wire_stream, ack_link)->reset_due);
 }
@@ -209,33 +215,51 @@ static size_t put_stream(struct wire_stream *st, struct wire_writer *w, uint64_t
     return len;
 }
 
-/* True when anything was put. */
-static bool put_streams(struct wire_session *s, struct wire_writer *w, uint64_t number)
+/* Returns how many bytes of streams were put. */
+static size_t put_streams(struct wire_session *s, struct wire_writer *w, uint64_t number)
 {
-    struct wire_stream *st = wire_schedule_next(s);
-    bool any = false;
+    const size_t cap = w->cap_bytes, before = w->used_bytes;
+    const size_t most = wire_pace_message_bytes(&s->pace, cap);
+    const bool is_full = wire_pace_room(&s->pace) == 0;
+    struct wire_stream *st;
 
-    while (st) {
+    if (cap - before > most)
+        w->cap_bytes = before + most;
+    st = wire_schedule_next(s);
+    while (st && (!is_full || wire_schedule_is_urgent(st))) {
         const size_t len = put_stream(st, w, number);
         if (len == 0 && st->ready != WIRE_READY_NO && st->ready != WIRE_READY_HELD)
             break; /* the message is full */
-        if (len > 0) {
+        if (len > 0)
             wire_schedule_charge(st, len);
-            any = true;
-        }
         st = wire_schedule_next(s);
     }
-    return any;
+    w->cap_bytes = cap;
+    return w->used_bytes - before;
+}
+
+/* One message at a time shows the round trip; one that asks for an answer rather than one that does not. */
+static void time_message(struct wire_session *s, uint64_t number, bool is_asking)
+{
+    if (s->timed_number != 0 && (s->timed_is_asking || !is_asking))
+        return;
+    s->timed_number = number;
+    s->timed_ms = s->now_ms;
+    s->timed_is_asking = is_asking;
 }
 
 static void put_ordinary(struct wire_session *s, struct wire_writer *w, uint64_t number)
 {
+    size_t bytes;
+
     wire_pings_put(s, w);
     wire_outbox_put(s, w);
-    if (put_streams(s, w, number) && s->timed_number == 0) {
-        s->timed_number = number;
-        s->timed_ms = s->now_ms;
-    }
+    bytes = put_streams(s, w, number);
+    time_message(s, number, bytes > 0);
+    if (bytes > 0)
+        wire_pace_sent(&s->pace, s->now_ms, number, bytes);
+    if (wire_schedule_is_empty(s) && wire_pace_room(&s->pace) > 0)
+        wire_pace_dry(&s->pace);
     if (wire_list_is_empty(&s->acks)) {
         s->asking_count = 0;
         s->ack_now = false;
@@ -252,10 +276,12 @@ static size_t build_message(struct wire_session *s, struct wire_writer *w)
                                   .receiver = s->peer,
                                   .number = number,
                                   .received = s->number_in,
-                                  .ahead = (uint16_t)s->options.messages_ahead_count};
+                                  .ahead = wire_window_messages_ahead(s)};
 
-    if (!wire_build_has_credit(s) && ordinary_is_due(s) && s->blocked_ms == WIRE_NEVER)
+    if (!wire_build_has_credit(s) && ordinary_is_due(s) && s->blocked_ms == WIRE_NEVER) {
         s->blocked_ms = s->now_ms;
+        wire_pace_dry(&s->pace); /* what holds it up is not the line */
+    }
     if (!exempt_is_due(s) && !(all && ordinary_is_due(s)))
         return 0;
     if (w->cap_bytes > s->peer_hello.message_bytes)

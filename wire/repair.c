@@ -27,7 +27,8 @@ static void take_round_trip(struct wire_session *s, uint64_t received)
         return;
     sample = s->now_ms > s->timed_ms ? s->now_ms - s->timed_ms : 1;
     s->timed_number = 0;
-    s->rtt_ms = s->rtt_ms == 0 ? sample : (7 * s->rtt_ms + sample) / 8;
+    if (s->timed_is_asking)
+        s->rtt_ms = s->rtt_ms == 0 ? sample : (7 * s->rtt_ms + sample) / 8;
     if (s->rtt_min_ms == 0 || sample < s->rtt_min_ms)
         s->rtt_min_ms = sample;
 }
@@ -35,6 +36,7 @@ static void take_round_trip(struct wire_session *s, uint64_t received)
 void wire_repair_heard(struct wire_session *s, const struct wire_header *h)
 {
     take_round_trip(s, h->received);
+    wire_pace_taken(&s->pace, s->now_ms, h->received);
     if (h->received + h->ahead > s->limit_out)
         s->limit_out = h->received + h->ahead;
     if (wire_build_has_credit(s))

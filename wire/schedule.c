@@ -87,6 +87,18 @@ struct wire_stream *wire_schedule_next(struct wire_session *s)
     return NULL;
 }
 
+bool wire_schedule_is_urgent(const struct wire_stream *st)
+{
+    return st->ready == WIRE_READY_NEW && st->tx.flights.lost_count == 0 &&
+           st->tx.end - st->tx.sent <= WIRE_MESSAGE_BYTES_MIN;
+}
+
+bool wire_schedule_has_urgent(const struct wire_session *s)
+{
+    return !wire_list_is_empty(&s->ready_new) &&
+           wire_schedule_is_urgent(WIRE_ENTRY(s->ready_new.next, struct wire_stream, ready_link));
+}
+
 void wire_schedule_charge(struct wire_stream *st, size_t bytes)
 {
     st->deficit -= (int64_t)bytes;

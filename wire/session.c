@@ -8,7 +8,7 @@ static bool options_are_possible(const struct wire_session_options *o)
 {
     return (o->role == WIRE_ROLE_BRIDGE || o->role == WIRE_ROLE_AGENT) && o->random_bytes &&
            o->events && o->window_bytes >= WIRE_WINDOW_BYTES_MIN &&
-           o->window_bytes <= WIRE_WINDOW_BYTES_MAX &&
+           o->window_bytes_max >= o->window_bytes && o->window_bytes_max <= WIRE_WINDOW_BYTES_MAX &&
            o->message_bytes_max >= WIRE_MESSAGE_BYTES_MIN &&
            o->message_bytes_max <= WIRE_MESSAGE_BYTES_MAX &&
            o->messages_ahead_count <= UINT16_MAX && o->streams_count_max <= WIRE_STREAMS_COUNT_MAX;
@@ -18,6 +18,8 @@ static void fill_defaults(struct wire_session_options *o)
 {
     if (o->window_bytes == 0)
         o->window_bytes = WIRE_WINDOW_BYTES_DEFAULT;
+    if (o->window_bytes_max < o->window_bytes)
+        o->window_bytes_max = o->window_bytes;
     if (o->message_bytes_max == 0)
         o->message_bytes_max = WIRE_MESSAGE_BYTES_MAX;
     if (o->messages_ahead_count == 0)
@@ -55,6 +57,7 @@ enum wire_err wire_session_new(const struct wire_session_options *options,
     wire_schedule_init(s);
     wire_outbox_init(&s->datagrams);
     wire_repair_reset(s);
+    wire_pace_init(&s->pace);
     wire_greeting_init(s);
     s->trim_at_ms = WIRE_NEVER;
     *ret_session = s;
@@ -125,6 +128,7 @@ static void forget_pair(struct wire_session *s)
     wire_clock_init(&s->clock);
     wire_outbox_clear(&s->datagrams);
     wire_repair_reset(s);
+    wire_pace_init(&s->pace);
 }
 
 /* Streams that were never sent live on: the new peer gets them, with its own limit. */
@@ -234,6 +238,8 @@ void wire_session_link_up(struct wire_session *s, uint64_t now_ms)
     wire_session_enter(s, now_ms);
     wire_outbox_clear(&s->datagrams);
     s->output_told = false;
+    s->rtt_min_ms = 0; /* perhaps it is another line now */
+    wire_pace_init(&s->pace);
     if (s->is_up) {
         wire_repair_want_resume(s);
         s->probe_due = true;

@@ -98,9 +98,19 @@ struct wire_budget {
     size_t empty_count; /* streams that hold nothing at the moment */
 };
 
+/* By how much the windows of many sessions may grow together. One per process; in place: set limit_bytes, zero the
+ * rest. */
+struct wire_growth {
+    size_t limit_bytes;
+    size_t used_bytes;
+};
+
 struct wire_session_options {
     enum wire_role role;
     size_t window_bytes;           /* what the peer may send ahead on one stream; 0 = default */
+    size_t window_bytes_max;       /* up to which it grows on a long line while the reader keeps up;
+                                    * 0 = it does not grow */
+    struct wire_growth *growth;    /* borrowed for the session's life; NULL = unlimited */
     size_t message_bytes_max;      /* largest message to build; 0 = WIRE_MESSAGE_BYTES_MAX */
     uint64_t messages_ahead_count; /* message credit given to the peer; 0 = default */
     size_t streams_count_max;      /* 0 = default */

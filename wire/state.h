@@ -15,6 +15,7 @@
 #include "wire/frame.h"
 #include "wire/list.h"
 #include "wire/message.h"
+#include "wire/pace.h"
 #include "wire/seen.h"
 #include "wire/session.h"
 
@@ -61,10 +62,13 @@ struct wire_range {
 /* Receiving. consumed <= received <= limit (+ 1 for FIN). */
 struct wire_rx {
     struct wire_chunks bytes;
-    uint64_t consumed;     /* the owner has used everything below */
-    uint64_t received;     /* everything below has arrived */
-    uint64_t limit;        /* what the peer was told: bytes from here on break the rules */
-    uint64_t end;          /* where FIN stands; WIRE_NEVER = not known */
+    uint64_t consumed;    /* the owner has used everything below */
+    uint64_t received;    /* everything below has arrived */
+    uint64_t limit;       /* what the peer was told: bytes from here on break the rules */
+    uint64_t end;         /* where FIN stands; WIRE_NEVER = not known */
+    size_t window_bytes;  /* granted beyond `consumed`; see window.c */
+    uint64_t window_from; /* since this offset was consumed, at ... */
+    uint64_t window_from_ms;
     const uint8_t *direct; /* bytes from `consumed` on that still lie in the message being fed */
     size_t direct_len;
     size_t late_count;
@@ -188,6 +192,8 @@ struct wire_session {
     uint64_t grace_end_ms; /* WIRE_NEVER = not running */
     uint64_t rtt_min_ms, rtt_ms;
     uint64_t timed_number, timed_ms;
+    bool timed_is_asking; /* it carries something that is acknowledged soon */
+    struct wire_pace pace;
 
     /* Streams. */
     struct wire_link queued, expired, listed, over, dead;
@@ -200,7 +206,8 @@ struct wire_session {
     struct wire_link spare_streams;
     size_t spare_stream_count;
     struct wire_pool pool;
-    bool is_starved; /* a stream got no room because of the budget or of memory */
+    size_t grown_bytes; /* by which the windows of its streams have grown */
+    bool is_starved;    /* a stream got no room because of the budget or of memory */
     uint64_t trim_at_ms;
 
     struct wire_note notes[WIRE_NOTES_MAX];
@@ -259,6 +266,15 @@ bool wire_transfer_is_received(const struct wire_stream *st); /* to its end */
 bool wire_transfer_is_acked(const struct wire_stream *st);    /* to its end */
 size_t wire_transfer_window_room(const struct wire_stream *st);
 
+/* window.c: how far ahead of the reader the peer may send */
+void wire_window_init(struct wire_stream *st);
+void wire_window_done(
+    struct wire_stream *st); /* what it had grown by is free again; twice is no harm */
+/* The owner has consumed something. */
+void wire_window_tune(struct wire_stream *st);
+/* Message credit for the peer: what the windows need. */
+uint16_t wire_window_messages_ahead(const struct wire_session *s);
+
 /* schedule.c */
 void wire_schedule_init(struct wire_session *s);
 bool wire_schedule_has_output(const struct wire_stream *st);
@@ -269,6 +285,9 @@ void wire_schedule_unhold(struct wire_session *s);
 bool wire_schedule_is_empty(const struct wire_session *s);
 /* Whose turn it is; NULL = nobody's. Charge what was sent with wire_schedule_charge. */
 struct wire_stream *wire_schedule_next(struct wire_session *s);
+/* New and small: it need not wait until the line has taken what others sent. */
+bool wire_schedule_is_urgent(const struct wire_stream *st);
+bool wire_schedule_has_urgent(const struct wire_session *s); /* is the next one? */
 void wire_schedule_charge(struct wire_stream *st, size_t bytes);
 
 /* greeting.c */

@@ -196,9 +196,10 @@ void wire_stream_consume(struct wire_stream *st, size_t len)
     } else {
         wire_chunks_release(&rx->bytes, rx->consumed);
     }
+    wire_window_tune(st);
     /* The window is told when a quarter of it is free again, not for each byte. */
-    if (rx->end == WIRE_NEVER && rx->consumed + st->session->options.window_bytes >=
-                                     rx->limit + st->session->options.window_bytes / 4) {
+    if (rx->end == WIRE_NEVER &&
+        rx->consumed + rx->window_bytes >= rx->limit + rx->window_bytes / 4) {
         wire_transfer_ask_ack(st);
         st->session->ack_now = true;
         wire_session_want_output(st->session);

@@ -79,6 +79,7 @@ struct wire_stream *wire_stream_new(struct wire_session *s, enum wire_kind kind,
     st->rx.received = 1;
     st->rx.limit = 1 + (uint64_t)s->options.window_bytes; /* told in our HELLO */
     st->rx.end = WIRE_NEVER;
+    wire_window_init(st);
     if (is_opener) {
         set_place(st, WIRE_PLACE_QUEUED, false);
         wire_list_append(&s->queued, &st->place_link);
@@ -164,6 +165,7 @@ bool wire_stream_list_add(struct wire_stream *st, uint64_t id)
 
 static void clear_buffers(struct wire_stream *st)
 {
+    wire_window_done(st);
     wire_chunks_done(&st->tx.bytes);
     wire_chunks_done(&st->rx.bytes);
     st->rx.direct = NULL;

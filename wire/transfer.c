@@ -24,7 +24,7 @@ void wire_transfer_ask_ack(struct wire_stream *st)
 
 uint64_t wire_transfer_grant(struct wire_stream *st)
 {
-    const uint64_t limit = st->rx.consumed + st->session->options.window_bytes;
+    const uint64_t limit = st->rx.consumed + st->rx.window_bytes;
 
     if (limit > st->rx.limit)
         st->rx.limit = limit;
@@ -196,7 +196,7 @@ size_t wire_transfer_window_room(const struct wire_stream *st)
 {
     const struct wire_tx *tx = &st->tx;
     const uint64_t acked = tx->flights.base > 1 ? tx->flights.base : 1;
-    uint64_t cap = acked + st->session->options.window_bytes;
+    uint64_t cap = acked + st->session->options.window_bytes_max;
 
     if ((st->place != WIRE_PLACE_OPEN && st->place != WIRE_PLACE_QUEUED) || tx->finished ||
         st->kind != WIRE_KIND_BYTES)
