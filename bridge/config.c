@@ -9,7 +9,9 @@
 #include "wire/limits.h"
 
 #define MS_MAX INT64_C(604800000) /* a week */
-#define SESSION_IDLE_MS 60000u    /* a device's wire session after its last request */
+#define BUFFER_BYTES_MIN 1048576
+#define BUFFER_BYTES_MAX (INT64_C(1) << 40)
+#define SESSION_IDLE_MS 60000u /* a device's wire session after its last request */
 
 static const struct config_key keys[] = {
     {.name = "name",
@@ -152,6 +154,19 @@ static const struct config_key keys[] = {
      .min = WIRE_WINDOW_BYTES_MIN,
      .max = WIRE_WINDOW_BYTES_MAX,
      .help = "what a device may send ahead on one stream"},
+    {.name = "window_bytes_max",
+     .type = CONFIG_INTEGER,
+     .fallback = "33554432",
+     .min = WIRE_WINDOW_BYTES_MIN,
+     .max = WIRE_WINDOW_BYTES_MAX,
+     .help = "up to which window_bytes grows on a long line while the reader keeps up"},
+    {.name = "buffer_bytes",
+     .type = CONFIG_INTEGER,
+     .fallback = "268435456",
+     .min = BUFFER_BYTES_MIN,
+     .max = BUFFER_BYTES_MAX,
+     .help = "what may wait to be acknowledged by devices, over all streams; and as much again for "
+             "windows that have grown"},
     {.name = NULL},
 };
 
@@ -264,6 +279,8 @@ static void take_rules(struct bridge_config *c)
         .reuse_idle_ms = number(s, "reuse_idle_ms"),
         .session_idle_ms = SESSION_IDLE_MS,
         .window_bytes = (size_t)number(s, "window_bytes"),
+        .window_bytes_max = (size_t)number(s, "window_bytes_max"),
+        .buffer_bytes = (size_t)number(s, "buffer_bytes"),
     };
 }
 

@@ -416,6 +416,8 @@ enum rt_err relay_new(const struct relay_options *options, struct relay **ret_re
     snprintf(r->name, sizeof(r->name), "%s", options->bridge_name);
     r->env.names = options->names;
     r->env.limits = options->limits;
+    r->env.budget.limit_bytes = options->limits.buffer_bytes;
+    r->env.growth.limit_bytes = options->limits.buffer_bytes;
     r->env.now_ms = rt_now_ms;
     r->env.output = on_output;
     r->env.wake_by = wake_by;

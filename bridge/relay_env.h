@@ -11,6 +11,7 @@
 #include "bridge/relay.h"
 #include "bridge/rewrite.h"
 #include "bridge/route.h"
+#include "wire/session.h"
 
 #define RELAY_VERDICT_MS 5000u /* a request that could not even be sent by then is told so */
 #define RELAY_LINK_PATIENCE_MS                                                                     \
@@ -30,6 +31,8 @@ TAILQ_HEAD(exchange_list, exchange);
 struct relay_env {
     const struct route_names *names;
     struct relay_limits limits;
+    struct wire_budget budget; /* of bytes that devices have not acknowledged */
+    struct wire_growth growth;
     struct relay_counters counters;
     struct presence_table *presence;
     bool link_is_up;

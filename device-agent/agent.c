@@ -30,6 +30,7 @@ struct agent {
     struct control *control;
     struct rt_timer *stop_timer, *watchdog_timer;
     struct wire_budget budget;
+    struct wire_growth growth;
     struct service_watch *watch;
     struct link *links[SETTINGS_SERVERS_MAX];
     size_t link_count, stopped_count;
@@ -259,6 +260,7 @@ static bool start_links(struct agent *a)
             .settings = a->settings,
             .server = &a->settings->servers[i],
             .budget = &a->budget,
+            .growth = &a->growth,
             .instance = a->instance,
             .stopped = on_link_stopped,
             .user = a,
@@ -315,6 +317,7 @@ int agent_run(const struct settings_source *source, struct settings *settings)
         .started_ms = rt_now_ms(),
         .log_level = settings->log_level,
         .budget = {.limit_bytes = settings->send_budget_bytes},
+        .growth = {.limit_bytes = settings->send_budget_bytes},
     };
     crypto_random(NULL, (uint8_t *)&a.instance, sizeof(a.instance));
     use_log_level(&a);

@@ -452,6 +452,8 @@ enum rt_err link_new(const struct link_options *options, struct link **ret_link)
         .loop = options->loop,
         .services = &options->settings->services,
         .budget = options->budget,
+        .growth = options->growth,
+        .window_bytes_max = options->settings->window_bytes_max,
         .window_bytes = options->settings->window_bytes,
         .streams_count_max = options->settings->streams_max,
         .changed = ask_turn_end,

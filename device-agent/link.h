@@ -17,6 +17,7 @@
 
 struct uv_loop_s;
 struct wire_budget;
+struct wire_growth;
 struct json;
 struct link;
 
@@ -26,6 +27,7 @@ struct link_options {
     struct settings *settings;
     const struct server_settings *server;
     struct wire_budget *budget;
+    struct wire_growth *growth;
     uint64_t instance;           /* drawn at this start of the agent */
     void (*stopped)(void *user); /* after link_stop: it may be freed */
     void *user;

@@ -148,6 +148,8 @@ enum rt_err peer_new(const struct peer_options *options, const char *bridge, siz
     const struct wire_session_options session_options = {
         .role = WIRE_ROLE_AGENT,
         .window_bytes = options->window_bytes,
+        .window_bytes_max = options->window_bytes_max,
+        .growth = options->growth,
         .streams_count_max = options->streams_count_max,
         .message_bytes_max = options->message_bytes_max,
         .budget = options->budget,

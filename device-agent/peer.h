@@ -23,7 +23,8 @@ struct peer_options {
     struct uv_loop_s *loop;
     struct service_table *services;
     struct wire_budget *budget;
-    size_t window_bytes;
+    size_t window_bytes, window_bytes_max;
+    struct wire_growth *growth;
     size_t streams_count_max;
     size_t
         message_bytes_max; /* what the broker takes, less its own wrapping; 0 = as much as the protocol does */

@@ -32,7 +32,7 @@ struct settings {
     enum log_level log_level;
     const char *name; /* never NULL: the host name when the configuration says nothing */
     const char *serial_number, *model, *place, *domain_name, *display_name;
-    size_t window_bytes, send_budget_bytes, streams_max;
+    size_t window_bytes, window_bytes_max, send_budget_bytes, streams_max;
     uint16_t keepalive_s;
     uint64_t service_check_ms; /* 0: never unasked */
     struct server_settings servers[SETTINGS_SERVERS_MAX];
