@@ -1,0 +1,236 @@
+#!/usr/bin/python3
+"""The relay over bad lines, each figure beside what plain TCP does on a line of the same kind.
+
+usage: thin_link.py BUILD_DIR [--json] [--rounds N]
+
+Thin: 2 Mbit/s, 80 ms round trip and a router with 32 KiB: small requests alone, and beside a bulk transfer to the same
+device. Long: 200 ms round trip: one transfer beside plain TCP.
+"""
+import argparse
+import contextlib
+import http.client
+import json
+import os
+import pathlib
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "e2e"))
+
+NAME = "far"
+THIN = {"rate": 250_000, "delay_s": 0.04}
+LONG = {"any rate": {"rate": 0, "delay_s": 0.1}, "100 Mbit/s": {"rate": 12_500_000, "delay_s": 0.1, "buffer_bytes": 1 << 20}}
+SMALL = "/data/x/1000"
+SMALL_COUNT = 60
+SMALL_PAUSE_S = 0.05
+BULK_BYTES = 1 << 30  # more than ever passes
+WARM_UP_S = 4.0
+LONG_WARM_BYTES, LONG_BYTES = 64 << 20, 192 << 20
+UP_BYTES = 96 << 20
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+class Line:
+    """A stack whose devices reach the broker over `kind`, and a web server that is reached straight over the same kind."""
+
+    def __init__(self, name, kind, folder):
+        from fault_proxy import FaultProxy
+        from stack_under_test import LOOPBACK, Stack
+        from test_kills import Origin
+        self.stack = Stack(name)
+        self.origin = Origin(folder)
+        self.devices = FaultProxy(self.broker, **kind)
+        self.straight = FaultProxy(lambda: (LOOPBACK, self.origin.port), **kind)
+        self.stack.chosen.append(f"bridge.broker_public_port={self.devices.port}")
+        self.service = f"http://{LOOPBACK}:{self.origin.port}"
+
+    def broker(self):
+        conf = (self.stack.folder / "broker.conf").read_text()
+        return "127.0.0.1", int(re.search(r"(?m)^listener (\d+)", conf).group(1))
+
+    def __enter__(self):
+        self.stack.start()
+        done = self.stack.run("device", "add", NAME, self.service)
+        if done.returncode != 0:
+            raise RuntimeError(done.stderr)
+        return self
+
+    def __exit__(self, *_):
+        self.stack.stop()
+        self.origin.stop()
+        self.devices.close()
+        self.straight.close()
+
+    def connection(self, way, timeout=120.0):
+        """http.client over the relay or straight to the web server, and the fields that it wants."""
+        if way == "relay":
+            return (self.stack.connection(self.stack.device_host(NAME), timeout),
+                    {"Authorization": f"Bearer {self.stack.env['API_TOKEN']}"})
+        return http.client.HTTPConnection("127.0.0.1", self.straight.port, timeout=timeout), {}
+
+
+class Bulk:
+    """A transfer that runs while the block does."""
+
+    def __init__(self, line, way, direction):
+        self.line, self.way, self.direction = line, way, direction
+        self.bytes = 0
+        self.stopping = False
+        self.thread = threading.Thread(target=self.run, daemon=True)
+
+    def pieces(self):
+        while not self.stopping:
+            self.bytes += 65536
+            yield b"u" * 65536
+
+    def run(self):
+        self.connection, fields = self.line.connection(self.way)
+        with contextlib.suppress(OSError, http.client.HTTPException, AttributeError, ValueError):
+            if self.direction == "up":
+                self.connection.request("POST", "/do/bulk", body=self.pieces(), headers={**fields, "Content-Length": str(BULK_BYTES)})
+                return
+            self.connection.request("GET", f"/long/{BULK_BYTES}", headers=fields)
+            answer = self.connection.getresponse()
+            while not self.stopping and (piece := answer.read1(65536)):
+                self.bytes += len(piece)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stopping = True
+        self.thread.join(1.0)
+        self.connection.close()
+        self.thread.join(10.0)
+
+
+def small_times(line, way, count):
+    connection, fields = line.connection(way)
+    times = []
+    for _ in range(count):
+        begun = time.monotonic()
+        connection.request("GET", SMALL, headers=fields)
+        answer = connection.getresponse()
+        if answer.status != 200 or len(answer.read()) != 1000:
+            raise RuntimeError(f"{way}: a small request went wrong: {answer.status}")
+        times.append(time.monotonic() - begun)
+        time.sleep(SMALL_PAUSE_S)
+    connection.close()
+    return {"p50_ms": statistics.median(times) * 1e3, "p95_ms": statistics.quantiles(times, n=20)[18] * 1e3}
+
+
+def thin_link(count, folder):
+    """Small requests alone and beside a bulk transfer to the same device, and how fast that is."""
+    found = {}
+    with Line("thin-link", THIN, folder) as line:
+        for way in ("relay", "plain TCP"):
+            small_times(line, way, 5)
+            row = {"idle": small_times(line, way, count)}
+            for direction in ("down", "up"):
+                with Bulk(line, way, direction) as bulk:
+                    time.sleep(WARM_UP_S)
+                    begun, before = time.monotonic(), bulk.bytes
+                    row[direction] = small_times(line, way, count)
+                    row[direction]["bulk_kb_per_second"] = (bulk.bytes - before) / 1e3 / (time.monotonic() - begun)
+                time.sleep(3.0)
+            found[way] = row
+    return found
+
+
+def take(line, way, length, warm):
+    """MB/s of a download of `length` bytes after `warm` others in the same transfer."""
+    connection, fields = line.connection(way)
+    connection.request("GET", f"/long/{warm + length}", headers=fields)
+    answer = connection.getresponse()
+    left = warm
+    while left > 0:
+        left -= len(answer.read1(1 << 20))
+    begun, left = time.monotonic(), length + left
+    total = left
+    while left > 0:
+        piece = answer.read1(1 << 20)
+        if not piece:
+            raise RuntimeError(f"{way}: the transfer ended early")
+        left -= len(piece)
+    connection.close()
+    return total / 1e6 / (time.monotonic() - begun)
+
+
+def give(line, way, length):
+    connection, fields = line.connection(way)
+    begun = time.monotonic()
+    connection.request("POST", "/do/long", body=(b"u" * 65536 for _ in range(length // 65536)),
+                       headers={**fields, "Content-Length": str(length)})
+    if connection.getresponse().status != 200:
+        raise RuntimeError(f"{way}: the upload went wrong")
+    connection.close()
+    return length / 1e6 / (time.monotonic() - begun)
+
+
+def long_link(rounds, folder):
+    """{line: {way: MB/s}}: the median of a few rounds, way by way within each."""
+    found = {}
+    for number, (name, kind) in enumerate(LONG.items()):
+        with Line(f"long-link-{number}", kind, folder) as line:
+            down = {"relay": [], "plain TCP": []}
+            up = {"relay": [], "plain TCP": []}
+            for _ in range(rounds):
+                for way in down:
+                    down[way].append(take(line, way, LONG_BYTES, LONG_WARM_BYTES))
+                    up[way].append(give(line, way, UP_BYTES))
+                    say(f"  {name}, {way}: down {down[way][-1]:.1f} MB/s, up {up[way][-1]:.1f} MB/s")
+            found[name] = {"down": {way: statistics.median(rates) for way, rates in down.items()},
+                           "up": {way: statistics.median(rates) for way, rates in up.items()}}
+    return found
+
+
+def ratios(found):
+    """[(what, ratio, budget)]"""
+    rows = []
+    if "thin" in found:
+        relay = found["thin"]["relay"]
+        rows += [(f"thin line, small GET p95 beside a bulk {way} / idle", relay[way]["p95_ms"] / relay["idle"]["p95_ms"], "at most 2")
+                 for way in ("down", "up")]
+    for name, row in found.get("long", {}).items():
+        rows += [(f"200 ms line ({name}), one stream {way} / plain TCP", row[way]["relay"] / row[way]["plain TCP"], "at least 0.8")
+                 for way in ("down", "up")]
+    return rows
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("build", type=pathlib.Path)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--count", type=int, default=SMALL_COUNT)
+    parser.add_argument("--only", choices=("thin", "long"))
+    options = parser.parse_args()
+    os.environ["SHUTPORT_STACK_BUILD"] = str(options.build.resolve())
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        if options.only != "long":
+            found["thin"] = thin_link(options.count, pathlib.Path(folder))
+        if options.only != "thin":
+            found["long"] = long_link(options.rounds, pathlib.Path(folder))
+    found["ratios"] = [{"what": what, "ratio": ratio, "budget": budget} for what, ratio, budget in ratios(found)]
+    if options.json:
+        print(json.dumps(found, indent=1))
+        return
+    for way, row in found.get("thin", {}).items():
+        print(way, {name: {key: round(value, 1) for key, value in cell.items()} for name, cell in row.items()})
+    for row in found["ratios"]:
+        print(f"{row['ratio']:6.2f}  {row['what']}  ({row['budget']})")
+
+
+if __name__ == "__main__":
+    main()
