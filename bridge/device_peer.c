@@ -315,13 +315,10 @@ struct device_peer *device_peer_new(struct relay_env *env, const char *device, v
     const struct wire_session_options options = {
         .role = WIRE_ROLE_BRIDGE,
         .window_bytes = env->limits.window_bytes,
-<<<<<<< HEAD
         .window_bytes_max = env->limits.window_bytes_max,
         .growth = &env->growth,
         .budget = env->limits.buffer_bytes ? &env->budget : NULL,
-=======
         .streams_count_max = DEVICE_PEER_STREAMS_MAX,
->>>>>>> d368681b720f80c89dea139dbe874b3e182bc2fa
         .grace_ms = env->limits.grace_ms,
         .random_bytes = crypto_random,
         .events = &session_events,
