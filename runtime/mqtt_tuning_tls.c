@@ -6,9 +6,6 @@
 
 #include "runtime/mqtt_tuning.h"
 
-/* One read from the socket takes a message of many frames whole: its four records and what surrounds them. */
-#define READ_BUFFER_BYTES 66560u
-
 SSL_CTX *rt_paho_tls_context_new(const SSL_METHOD *method);
 typedef void rt_paho_info_cb(const SSL *ssl, int type, int value);
 typedef void rt_paho_message_cb(int is_write, int version, int content_type, const void *buf,
@@ -28,10 +25,8 @@ SSL_CTX *rt_paho_tls_context_new(const SSL_METHOD *method)
         SSL_CTX_free(context);
         context = NULL;
     }
-    if (context) {
+    if (context) /* a record's header and body with one read; room for more would cost moving it about */
         SSL_CTX_set_read_ahead(context, 1);
-        SSL_CTX_set_default_read_buffer_len(context, READ_BUFFER_BYTES);
-    }
     return context;
 }
 
