@@ -11,7 +11,7 @@ PACKAGES_RUN=(gcc libc6-dev cmake ninja-build pkg-config python3 openssl
 PACKAGES_TEST=(clang clang-format clang-tidy cppcheck shellcheck python3-pytest python3-paho-mqtt mosquitto-clients curl iproute2
     nftables chromium fonts-noto-cjk procps)
 # shellcheck disable=SC2034 # likewise
-PACKAGES_BENCH=(nginx-light wrk openssh-server openssh-client curl)
+PACKAGES_BENCH=(nginx-light wrk openssh-server openssh-client curl strace)
 
 say() {
     printf '%s\n' "$*" >&2
