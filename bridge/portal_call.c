@@ -201,6 +201,7 @@ void call_answer_problem(struct portal_call *call, enum problem p, const char *d
                                                              .user_name = call->who.user_name,
                                                              .csrf = csrf,
                                                              .detail = detail,
+                                                             .hint = problem_hint(p),
                                                              .retry_after_s = retry,
                                                              .code = problem_code(p)});
     send_html(call, problem_status(p), call->portal->page_policy, &page);
@@ -234,6 +235,7 @@ void call_answer_again(struct portal_call *call, enum problem p, const char *det
     struct html page = {.language = call->language};
     page_problem(&page, &(struct page_problem){.title = problem_title(p),
                                                .detail = detail,
+                                               .hint = again_url ? NULL : problem_hint(p),
                                                .code = problem_code(p),
                                                .again_url = again_url});
     send_html(call, problem_status(p), alone_policy, &page);

@@ -1,4 +1,4 @@
-/* bridge/problem.c - the table of numbered errors, and its two forms (problem.h). Titles are listed in
+/* bridge/problem.c - the table of numbered errors, and its two forms (problem.h). Titles and hints are listed in
  * portal/po/spoken-by-c.txt, so that each has a translation; docs/errors.md has a section for each code. */
 #include "bridge/problem.h"
 
@@ -12,38 +12,53 @@
 static const struct {
     unsigned status;
     const char *code, *title;
+    const char *hint; /* what a person can do next; NULL: the title says it */
 } problems[PROBLEM_COUNT] = {
-    [PROBLEM_NONE] = {500, "E0000", "The request is malformed"}, /* no row: a mistake of ours */
-    [PROBLEM_BAD_REQUEST] = {400, "E1000", "The request is malformed"},
-    [PROBLEM_NOT_SIGNED_IN] = {401, "E1001", "Please sign in"},
-    [PROBLEM_NOT_ALLOWED] = {403, "E1002", "You may not do that"},
-    [PROBLEM_NO_DEVICE] = {404, "E1003", "There is no such device"},
-    [PROBLEM_CROSS_ORIGIN] = {403, "E1004", "The request came from another site"},
-    [PROBLEM_NOT_FOUND] = {404, "E1005", "There is no such page"},
-    [PROBLEM_METHOD] = {405, "E1006", "That method is not possible here"},
-    [PROBLEM_BAD_SIGN_IN] = {401, "E1007", "User name or password is wrong"},
-    [PROBLEM_CONFLICT] = {409, "E1008", "Somebody else has registered this device"},
-    [PROBLEM_MISDIRECTED] = {421, "E1009", "This server does not answer for that name"},
-    [PROBLEM_OFFLINE] = {503, "E2001", "The device is offline"},
-    [PROBLEM_SERVICE_REFUSED] = {502, "E2002", "The device's web server does not answer"},
-    [PROBLEM_BAD_ANSWER] = {502, "E2003", "The device's answer cannot be read"},
-    [PROBLEM_TIMEOUT] = {504, "E2004", "The device did not answer in time"},
-    [PROBLEM_TOO_LARGE] = {413, "E2005", "The request is too large"},
-    [PROBLEM_BUSY] = {503, "E2006", "The server is busy"},
-    [PROBLEM_REMOTE_DISABLED] = {403, "E2007", "The device has switched remote access off"},
+    [PROBLEM_NONE] = {500, "E0000", "The request is malformed",
+                      NULL}, /* no row: a mistake of ours */
+    [PROBLEM_BAD_REQUEST] = {400, "E1000", "The request is malformed", NULL},
+    [PROBLEM_NOT_SIGNED_IN] = {401, "E1001", "Please sign in", NULL},
+    [PROBLEM_NOT_ALLOWED] = {403, "E1002", "You may not do that", NULL},
+    [PROBLEM_NO_DEVICE] = {404, "E1003", "There is no such device",
+                           "Check the address, or choose the device in the portal's list."},
+    [PROBLEM_CROSS_ORIGIN] = {403, "E1004", "The request came from another site",
+                              "Open the page from the portal's list, or type its address."},
+    [PROBLEM_NOT_FOUND] = {404, "E1005", "There is no such page", "Check the address."},
+    [PROBLEM_METHOD] = {405, "E1006", "That method is not possible here", NULL},
+    [PROBLEM_BAD_SIGN_IN] = {401, "E1007", "User name or password is wrong", NULL},
+    [PROBLEM_CONFLICT] = {409, "E1008", "Somebody else has registered this device", NULL},
+    [PROBLEM_MISDIRECTED] = {421, "E1009", "This server does not answer for that name", NULL},
+    [PROBLEM_OFFLINE] = {503, "E2001", "The device is offline",
+                         "Check that it is switched on and connected to its network."},
+    [PROBLEM_SERVICE_REFUSED] = {502, "E2002", "The device's web server does not answer",
+                                 "The device itself is connected. Its web server may be starting: "
+                                 "reload this page in a moment."},
+    [PROBLEM_BAD_ANSWER] = {502, "E2003", "The device's answer cannot be read", NULL},
+    [PROBLEM_TIMEOUT] = {504, "E2004", "The device did not answer in time",
+                         "It may be busy; look again in a moment."},
+    [PROBLEM_TOO_LARGE] = {413, "E2005", "The request is too large", NULL},
+    [PROBLEM_BUSY] = {503, "E2006", "The server is busy", NULL},
+    [PROBLEM_REMOTE_DISABLED] = {403, "E2007", "The device has switched remote access off",
+                                 "It can be switched on at the device."},
     [PROBLEM_OUTCOME_UNKNOWN] = {502, "E2008",
-                                 "It is not known whether the device carried the request out"},
-    [PROBLEM_NO_SERVICE] = {404, "E2009", "The device has no such service"},
+                                 "It is not known whether the device carried the request out",
+                                 "Look at the device's state before you send it again."},
+    [PROBLEM_NO_SERVICE] =
+        {404, "E2009", "The device has no such service",
+         "Check the part of the address before \"--\", or open the device from the portal's list."},
     [PROBLEM_SERVICE_UNTRUSTED] = {502, "E2010",
-                                   "The device's web server could not prove its identity"},
-    [PROBLEM_REQUEST_TIMEOUT] = {408, "E2011", "The request took too long to arrive"},
-    [PROBLEM_HEAD_TOO_LARGE] = {431, "E2012", "The request's header is too large"},
-    [PROBLEM_NOT_IMPLEMENTED] = {501, "E2013", "The server does not know that method"},
-    [PROBLEM_TARGET_TOO_LONG] = {414, "E2014", "The address is too long"},
-    [PROBLEM_VERSION] = {505, "E2015", "That version of HTTP is not supported"},
-    [PROBLEM_BROKER_DOWN] = {503, "E4001", "The server has lost its connection to the broker"},
-    [PROBLEM_REGISTRY_DOWN] = {503, "E4002", "The server cannot read or write its registry"},
-    [PROBLEM_RATE_LIMIT] = {429, "E5001", "Too many attempts"},
+                                   "The device's web server could not prove its identity",
+                                   "Nothing was sent to it. Whoever runs the device must correct "
+                                   "its certificate or the agent's configuration."},
+    [PROBLEM_REQUEST_TIMEOUT] = {408, "E2011", "The request took too long to arrive", NULL},
+    [PROBLEM_HEAD_TOO_LARGE] = {431, "E2012", "The request's header is too large", NULL},
+    [PROBLEM_NOT_IMPLEMENTED] = {501, "E2013", "The server does not know that method", NULL},
+    [PROBLEM_TARGET_TOO_LONG] = {414, "E2014", "The address is too long", NULL},
+    [PROBLEM_VERSION] = {505, "E2015", "That version of HTTP is not supported", NULL},
+    [PROBLEM_BROKER_DOWN] = {503, "E4001", "The server has lost its connection to the broker",
+                             NULL},
+    [PROBLEM_REGISTRY_DOWN] = {503, "E4002", "The server cannot read or write its registry", NULL},
+    [PROBLEM_RATE_LIMIT] = {429, "E5001", "Too many attempts", NULL},
 };
 
 static size_t row_of(enum problem p)
@@ -64,6 +79,11 @@ const char *problem_code(enum problem p)
 const char *problem_title(enum problem p)
 {
     return problems[row_of(p)].title;
+}
+
+const char *problem_hint(enum problem p)
+{
+    return problems[row_of(p)].hint;
 }
 
 bool problem_wants_html(const struct http_head *head)
@@ -87,6 +107,7 @@ static bool html_body(enum problem p, const char *detail, unsigned retry_after_s
     struct html out = {0};
     page_problem(&out, &(struct page_problem){.title = problem_title(p),
                                               .detail = detail,
+                                              .hint = problem_hint(p),
                                               .retry_after_s = retry,
                                               .code = problem_code(p)});
     *ret_body = html_take(&out, ret_len);

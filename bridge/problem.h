@@ -44,6 +44,8 @@ enum problem {
 unsigned problem_status(enum problem p);
 const char *problem_code(enum problem p);  /* "E2001" */
 const char *problem_title(enum problem p); /* English */
+/* What a person can do next; NULL where the title says it. */
+const char *problem_hint(enum problem p);
 /* Does this request want HTML (Accept names text/html)? */
 bool problem_wants_html(const struct http_head *head);
 /* `detail` is shown escaped; may be NULL; retry_after_s 0 = none. `ret_body` owned by the caller (free). False: no memory. */

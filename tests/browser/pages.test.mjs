@@ -64,6 +64,7 @@ test('a device that does not exist and one that is gone have a page, with the nu
   const answer = await page.goto(`${origin('no-such-device')}/`);
   assert.equal(answer.status(), 404);
   assert.match(await page.locator('body').innerText(), /E1003/);
+  assert.match(await page.locator('body').innerText(), /choose the device in the portal's list/);
   await screenshot(page, '7-no-such-device');
   await context.close();
 });
