@@ -24,6 +24,7 @@ struct entry {
     bool is_web_silent;    /* its web server does not answer */
     uint64_t instances[2]; /* of its agent, the last one first; 0 = none */
     uint64_t proven_ms, asked_ms;
+    uint64_t lost_ms; /* 0 = it did not go that way, or is back */
     size_t host_count;
     struct service_host *hosts; /* owned; most devices need few or none */
 };
@@ -129,6 +130,7 @@ bool presence_heard(struct presence_table *t, const char *device)
     set_state(t, e, PRESENCE_ONLINE);
     set_to_ask(t, e, false);
     e->is_unanswered = false;
+    e->lost_ms = 0;
     return !was_online;
 }
 
@@ -140,6 +142,22 @@ void presence_gone(struct presence_table *t, const char *device)
     set_state(t, e, PRESENCE_OFFLINE);
     set_to_ask(t, e, false);
     e->is_unanswered = e->is_web_silent = false;
+    e->lost_ms = 0;
+}
+
+void presence_lost(struct presence_table *t, const char *device, uint64_t now_ms)
+{
+    presence_gone(t, device);
+    struct entry *e = find(t, device);
+    if (e)
+        e->lost_ms = now_ms;
+}
+
+bool presence_was_just_lost(const struct presence_table *t, const char *device, uint64_t now_ms,
+                            uint64_t ago_ms)
+{
+    const struct entry *e = find(t, device);
+    return e && e->state == PRESENCE_OFFLINE && e->lost_ms && now_ms - e->lost_ms <= ago_ms;
 }
 
 void presence_silent(struct presence_table *t, const char *device)
@@ -320,8 +338,9 @@ enum presence_word presence_status(struct presence_table *t, const char *device,
         *ret_clash = take_instance(e, root);
         word = PRESENCE_WORD_ONLINE;
     } else if (e && strcmp(state, "offline") == 0) {
+        const char *why = json_text(root, "why");
         presence_gone(t, device);
-        word = PRESENCE_WORD_OFFLINE;
+        word = why && strcmp(why, "lost") == 0 ? PRESENCE_WORD_LOST : PRESENCE_WORD_OFFLINE;
     }
     json_free(root);
     return word;

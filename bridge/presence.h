@@ -35,6 +35,11 @@ size_t presence_online_count(const struct presence_table *t);
 bool presence_heard(struct presence_table *t, const char *device);
 /* It said good-bye, or the broker did for it. */
 void presence_gone(struct presence_table *t, const char *device);
+/* Its connection broke just now; such devices come back, most of them at once. */
+void presence_lost(struct presence_table *t, const char *device, uint64_t now_ms);
+/* It is OFFLINE because its connection broke at most `ago_ms` ago. */
+bool presence_was_just_lost(const struct presence_table *t, const char *device, uint64_t now_ms,
+                            uint64_t ago_ms);
 /* It did not answer, and is treated as gone. */
 void presence_silent(struct presence_table *t, const char *device);
 /* It did not answer a PING: worth showing, no reason to refuse a request. */
@@ -59,7 +64,8 @@ const char *presence_next_to_ask(struct presence_table *t);
 enum presence_word {
     PRESENCE_WORD_NONE = 0,
     PRESENCE_WORD_ONLINE,
-    PRESENCE_WORD_OFFLINE,
+    PRESENCE_WORD_OFFLINE, /* good-bye */
+    PRESENCE_WORD_LOST,    /* the broker's word that its connection broke */
     PRESENCE_WORD_BAD
 };
 /* Take one status message of `device` (docs/architecture.md, "Status topic"). BAD changes nothing. *ret_clash: the agents

@@ -298,6 +298,15 @@ static void note_clash(struct relay *r, const char *device)
              log_str("device", device), log_u64("times", r->env.counters.identity_clashes));
 }
 
+static void take_offline(const char *device, struct member *m, enum presence before)
+{
+    if (before == PRESENCE_OFFLINE)
+        return;
+    log_info("relay", "device is offline", log_str("device", device));
+    if (m)
+        device_peer_link_down(m->peer);
+}
+
 static void take_status(struct relay *r, const char *device, const uint8_t *data, size_t len)
 {
     struct member *m = find_member(r, device);
@@ -315,11 +324,12 @@ static void take_status(struct relay *r, const char *device, const uint8_t *data
         if (m)
             device_peer_link_up(m->peer);
         return;
+    case PRESENCE_WORD_LOST:
+        presence_lost(r->env.presence, device, r->env.now_ms());
+        take_offline(device, m, before);
+        return;
     case PRESENCE_WORD_OFFLINE:
-        if (before != PRESENCE_OFFLINE)
-            log_info("relay", "device is offline", log_str("device", device));
-        if (m && before != PRESENCE_OFFLINE)
-            device_peer_link_down(m->peer);
+        take_offline(device, m, before);
         return;
     case PRESENCE_WORD_NONE:
     case PRESENCE_WORD_BAD:
@@ -506,7 +516,9 @@ void relay_begin(struct relay *r, struct request *request)
     if (!m) {
         counters->failed++;
         client_answer_problem(request->client, PROBLEM_BUSY, NULL, RELAY_RETRY_BUSY_S, NULL, 0);
-    } else if (presence_get(r->env.presence, device) == PRESENCE_OFFLINE) {
+    } else if (presence_get(r->env.presence, device) == PRESENCE_OFFLINE &&
+               !presence_was_just_lost(r->env.presence, device, r->env.now_ms(),
+                                       RELAY_DEVICE_PATIENCE_MS)) {
         device_peer_knock(m->peer); /* should it be back, the next try finds it */
         exchange_refuse_offline(&r->env, request);
     } else {

@@ -16,6 +16,8 @@
 #define RELAY_VERDICT_MS 5000u /* a request that could not even be sent by then is told so */
 #define RELAY_LINK_PATIENCE_MS                                                                     \
     2000u /* the broker may be away so long before requests are refused at once */
+#define RELAY_DEVICE_PATIENCE_MS                                                                   \
+    2000u /* so long after a device's connection broke, new requests wait for it, too */
 #define RELAY_RETRY_OFFLINE_S 5u /* Retry-After */
 #define RELAY_RETRY_BUSY_S 1u
 #define RELAY_RETRY_BROKER_S 2u

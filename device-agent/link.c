@@ -530,6 +530,7 @@ enum rt_err link_connect(struct link *link)
         enum rt_err err = read_registration(link);
         if (err)
             return err;
+        link->is_fresh = is_young(link->registration);
     }
     enum rt_err err = flag_path(link, path);
     if (!err)

@@ -41,7 +41,7 @@ static void status_online_and_offline_are_taken_as_they_come(void **state)
                      PRESENCE_WORD_ONLINE);
     assert_int_equal(presence_get(*state, "printer"), PRESENCE_ONLINE);
     assert_int_equal(presence_online_count(*state), 1);
-    assert_int_equal(say(*state, "printer", "{\"state\":\"offline\",\"why\":\"lost\"}"),
+    assert_int_equal(say(*state, "printer", "{\"state\":\"offline\",\"why\":\"stopping\"}"),
                      PRESENCE_WORD_OFFLINE);
     assert_int_equal(presence_get(*state, "printer"), PRESENCE_OFFLINE);
     assert_int_equal(presence_online_count(*state), 0);
@@ -219,6 +219,22 @@ static void silence_is_unresponsive_for_who_was_online_and_offline_for_others(vo
     assert_int_equal(presence_shown(*state, "a"), PRESENCE_OFFLINE);
 }
 
+static void a_broken_connection_is_remembered_for_a_while_unless_it_is_back(void **state)
+{
+    presence_heard(*state, "a");
+    assert_int_equal(say(*state, "a", "{\"state\":\"offline\",\"why\":\"lost\"}"),
+                     PRESENCE_WORD_LOST);
+    assert_int_equal(presence_get(*state, "a"), PRESENCE_OFFLINE);
+    presence_lost(*state, "a", 1000);
+    assert_true(presence_was_just_lost(*state, "a", 1100, 100));
+    assert_false(presence_was_just_lost(*state, "a", 1101, 100));
+    say(*state, "a", "{\"state\":\"offline\",\"why\":\"stopping\"}");
+    assert_false(presence_was_just_lost(*state, "a", 1050, 100));
+    presence_lost(*state, "a", 2000);
+    presence_heard(*state, "a");
+    assert_false(presence_was_just_lost(*state, "a", 2000, 100));
+}
+
 static void a_lost_link_leaves_no_opinion_about_what_is_shown(void **state)
 {
     say(*state, "a", ONLINE_WITHOUT_WEB);
@@ -282,6 +298,7 @@ int main(void)
         T(a_silent_web_server_is_shown_and_refuses_nobody),
         T(an_unanswered_ping_is_shown_until_the_device_is_heard),
         T(silence_is_unresponsive_for_who_was_online_and_offline_for_others),
+        T(a_broken_connection_is_remembered_for_a_while_unless_it_is_back),
         T(a_lost_link_leaves_no_opinion_about_what_is_shown),
         T(proof_is_due_when_the_last_is_old_and_is_not_asked_for_twice),
         T(restarts_are_no_clash_and_agents_taking_turns_are),
