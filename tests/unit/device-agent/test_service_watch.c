@@ -1,6 +1,7 @@
 /* tests/unit/device-agent/test_service_watch.c - which services are looked at unasked, and what is told of them. */
 #include "tests/unit/device-agent/cmocka_all.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <uv.h>
 
