@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <openssl/sha.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -30,9 +30,19 @@ void crypto_random(void *user, uint8_t *out, size_t len)
     }
 }
 
+/* SHA256() looks its algorithm up at each call, which takes longer than the digest of a token. */
+static pthread_once_t sha256_once = PTHREAD_ONCE_INIT;
+static EVP_MD *sha256;
+
+static void fetch_sha256(void)
+{
+    sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+}
+
 void crypto_sha256(const void *data, size_t len, uint8_t ret_digest[CRYPTO_SHA256_BYTES])
 {
-    if (!SHA256(data, len, ret_digest))
+    (void)pthread_once(&sha256_once, fetch_sha256);
+    if (!EVP_Digest(data, len, ret_digest, NULL, sha256, NULL))
         abort(); /* only without any SHA-256 at all, or without memory: a wrong digest would be worse */
 }
 
