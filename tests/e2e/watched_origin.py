@@ -84,10 +84,10 @@ class Origin:
                 if not head:
                     break
                 method, target = head.split(" ", 2)[:2]
-                visit = visit or Visit(target)
-                visit.target = target
-                if visit not in self.visits:
+                if not visit:
+                    visit = Visit(target)
                     self.visits.append(visit)
+                visit.target = target
                 rest = self._answer(link, method, target, head.lower(), rest)
                 if rest is None:
                     break

@@ -1,0 +1,182 @@
+"""Many requests and many reconnects leave the daemons as they were: no error, no descriptor, thread or stream more than
+before, and hardly a byte of memory (G5).
+
+SHUTPORT_SOAK_REQUESTS and SHUTPORT_SOAK_RECONNECTS choose how many; the long tier makes 100,000 and 500. From 50,000 on memory
+is judged by its slope, too: below that, warming up is all there is to see.
+"""
+import contextlib
+import http.client
+import os
+import pathlib
+import re
+import signal
+import threading
+import time
+
+import pytest
+from fault_proxy import FaultProxy
+from stack_under_test import LOOPBACK, Stack, wait_until
+from test_cancel import metric
+from watched_origin import Origin
+
+REQUESTS = int(os.environ.get("SHUTPORT_SOAK_REQUESTS") or (100_000 if os.environ.get("SHUTPORT_LONG") else 3000))
+RECONNECTS = int(os.environ.get("SHUTPORT_SOAK_RECONNECTS", str(max(5, REQUESTS // 200))))
+JUDGED_FROM = 50_000     # requests: memory by its slope
+WARM_SHARE = 0.3         # of the requests: until then memory may grow as it likes
+SLOPE_BYTES_MAX = 1 << 20  # in a million requests
+SAMPLES = 60
+NOTICED_S = 0.05         # a cut connection
+WORKERS = 4
+NAME = "soaked"
+BODIES = (0, 100, 4096, 70_000)
+
+
+def proc(pid, *parts):
+    return pathlib.Path("/proc", str(pid), *parts)
+
+
+def footprint(pid):
+    """(descriptors, threads) of a process."""
+    threads = int(re.search(r"(?m)^Threads:\s+(\d+)", proc(pid, "status").read_text()).group(1))
+    return len(list(proc(pid, "fd").iterdir())), threads
+
+
+def private_bytes(pid):
+    """What is its own: pages of libraries that others come and go with do not count."""
+    text = proc(pid, "smaps_rollup").read_text()
+    return 1024 * sum(int(number) for number in re.findall(r"(?m)^Private_\w+:\s+(\d+) kB", text))
+
+
+def slope(points):
+    """Of the straight line through (x, y) that fits best."""
+    count = len(points)
+    mean_x, mean_y = (sum(point[axis] for point in points) / count for axis in (0, 1))
+    spread = sum((x - mean_x) ** 2 for x, _ in points)
+    return sum((x - mean_x) * (y - mean_y) for x, y in points) / spread
+
+
+class Worker(threading.Thread):
+    """Requests of every kind over one connection; `done` counts, `errors` says what was not as it should be."""
+
+    def __init__(self, stack, count):
+        super().__init__(daemon=True)
+        self.stack, self.count = stack, count
+        self.done, self.errors = 0, []
+
+    def ask(self, connection, number):
+        length = BODIES[number % len(BODIES)]
+        method, path = ("GET", f"/flood/{length}") if number % 3 else ("POST", f"/now/{number}")
+        connection.request(method, path, body=None if number % 3 else b"x" * length,
+                           headers={"Authorization": f"Bearer {self.stack.env['API_TOKEN']}"})
+        answer = connection.getresponse()
+        got = len(answer.read())
+        expected = length // 1024 * 1024 if number % 3 else len(str(number))
+        if (answer.status, got) != (200, expected):
+            self.errors.append(f"{method} {path}: {answer.status}, {got} bytes")
+
+    def run(self):
+        with contextlib.closing(self.stack.connection(self.stack.device_host(NAME))) as connection:
+            for number in range(self.count):
+                try:
+                    self.ask(connection, number)
+                except (OSError, http.client.HTTPException) as problem:
+                    self.errors.append(f"{type(problem).__name__}: {problem}")
+                    return
+                self.done += 1
+
+
+class Soak:
+    def __init__(self, stack, agent, proxy):
+        self.stack, self.proxy = stack, proxy
+        self.pids = {"broker": stack.pid("broker"), "bridge": stack.pid("bridge"), "agent": agent.pid}
+        self.samples = {part: [] for part in self.pids}  # (requests, bytes)
+        self.reconnects = 0
+
+    def footprints(self):
+        return {part: footprint(pid) for part, pid in self.pids.items()}
+
+    def more_than(self, before):
+        """The parts that have more descriptors or threads than then."""
+        return [part for part, now in self.footprints().items() if any(a > b for a, b in zip(now, before[part]))]
+
+    def at_rest(self):
+        """Nothing in flight, nothing kept for reuse, nobody connected."""
+        wait_until(lambda: metric(self.stack, "relay_streams") == 0, 15.0)
+        wait_until(lambda: metric(self.stack, "door_connections") == 0, 5.0)
+        assert metric(self.stack, "relay_inflight") == 0
+
+    def reconnect(self):
+        """So often in a row makes the agent back off, as it should; the operator's word ends the wait."""
+        self.reconnects += bool(self.proxy.cut())
+        time.sleep(NOTICED_S)
+        done = self.stack.agent_command(NAME, "connect")
+        assert done.returncode == 0, done.stderr
+
+    def run(self, requests, reconnects):
+        """All of it, with connections cut in between, sampled."""
+        workers = [Worker(self.stack, requests // WORKERS) for _ in range(WORKERS)]
+        for worker in workers:
+            worker.start()
+        cuts_done = samples_done = 0
+        while any(worker.is_alive() for worker in workers):
+            done = sum(worker.done for worker in workers)
+            if reconnects and done >= (cuts_done + 1) * requests / (reconnects + 1):
+                cuts_done += 1
+                self.reconnect()
+            if done >= samples_done * requests / SAMPLES:
+                samples_done += 1
+                for part, pid in self.pids.items():
+                    self.samples[part].append((done, private_bytes(pid)))
+            time.sleep(0.02)
+        errors = [error for worker in workers for error in worker.errors]
+        assert not errors, errors[:10]
+        assert sum(worker.done for worker in workers) == requests // WORKERS * WORKERS
+
+
+@pytest.fixture
+def soak():
+    stack = Stack("soak", settings_chosen=["bridge.reuse_idle_ms=1000"])
+
+    def broker():
+        conf = (stack.folder / "broker.conf").read_text()
+        return LOOPBACK, int(re.search(r"(?m)^listener (\d+)", conf).group(1))
+
+    proxy, origin = FaultProxy(broker), Origin()
+    stack.chosen.append(f"bridge.broker_public_port={proxy.port}")
+    with stack:
+        stack.make_agent(NAME, services={"web": {"url": f"http://{LOOPBACK}:{origin.port}"}})
+        assert stack.register(NAME).returncode == 0
+        with stack.agent_running(NAME) as agent:
+            wait_until(lambda: stack.works(NAME, "/now/warm"), 15.0)
+            yield Soak(stack, agent, proxy)
+            agent.send_signal(signal.SIGTERM)
+            assert agent.wait(10.0) == 0
+        reports = stack.sanitizer_reports()
+        assert not reports, "\n".join(reports)
+    origin.close()
+    proxy.close()
+
+
+def test_many_requests_and_reconnects_leave_everything_as_it_was(soak):
+    soak.run(min(400, REQUESTS), 1)  # pools and caches fill
+    soak.at_rest()
+    before = soak.footprints()
+    for samples in soak.samples.values():
+        samples.clear()
+    soak.reconnects = 0
+    begun = time.monotonic()
+    soak.run(REQUESTS, RECONNECTS)
+    took = time.monotonic() - begun
+    soak.at_rest()
+    with contextlib.suppress(AssertionError):
+        wait_until(lambda: not soak.more_than(before), 10.0)
+    assert not soak.more_than(before), f"{before} became {soak.footprints()}"
+    print(f"{REQUESTS} requests, {soak.reconnects} reconnects, {REQUESTS / took:.0f} a second; descriptors and threads {before}")
+    assert soak.reconnects >= 0.8 * RECONNECTS
+    grown = {}
+    for part, samples in soak.samples.items():
+        warm = [point for point in samples if point[0] >= WARM_SHARE * REQUESTS]
+        grown[part] = slope(warm) * 1e6
+        print(f"{part}: {samples[0][1] >> 10} KiB -> {samples[-1][1] >> 10} KiB, {grown[part] / (1 << 20):+.2f} MiB in a million")
+    if REQUESTS >= JUDGED_FROM:
+        assert max(grown.values()) <= SLOPE_BYTES_MAX, grown
