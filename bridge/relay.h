@@ -23,7 +23,8 @@ struct relay_limits {
     uint64_t session_idle_ms; /* how long a device's session outlives its last request */
     size_t window_bytes;      /* what a device may send ahead on one stream */
     size_t window_bytes_max;  /* up to which that grows on a long line; 0 = it does not */
-    size_t buffer_bytes; /* over all streams: unacknowledged, and by how much windows grow; 0 = any */
+    size_t
+        buffer_bytes; /* over all streams: unacknowledged, and by how much windows grow; 0 = any */
 };
 struct relay_options { /* strings are copied, what is pointed at is borrowed for the relay's life */
     struct uv_loop_s *loop;
