@@ -1,4 +1,4 @@
-"""Two users, two devices, and everything that one of them can try to get at the other's (S1, S2, S9-S11, S13, S24, G19). The
+"""Two users, two devices, and everything that one of them can try to get at the other's (S1, S2, S4, S9-S11, S13, S24, G19). The
 devices' own logs are the witnesses: what is refused must not have reached them."""
 import concurrent.futures
 import contextlib
@@ -14,6 +14,7 @@ import urllib.parse
 
 import pytest
 
+from broker_fixture import Client, Refused
 from plain_browser import PlainBrowser
 from raw_device import RawDevice
 from stack_under_test import ROOT, Stack, settings, wait_until
@@ -586,6 +587,40 @@ def test_what_runs_is_cut_when_its_right_ends(house, how):
 
 def assert_removed(house, device):
     assert house.stack.portal(f"/api/v1/devices/{device}", "DELETE", token=house.tokens["bob"]).status == 204
+
+
+# --- S4: answers ---------------------------------------------------------------------------------------------------------------
+
+def admitted(stack, name, token):
+    """A client at the broker, or None: a new token takes effect within a second."""
+    with contextlib.suppress(Refused):
+        return Client(stack, name, token)
+    return None
+
+
+def test_what_a_device_says_with_the_words_of_another_is_believed_by_nobody(house):
+    """It has heard every message of the victim, and says them again as itself and in the victim's name."""
+    stack, token = house.stack, register(house, "bob", "thief").json()["token"]
+    ears = Client(stack, stack.env["MONITOR_USER"], stack.env["MONITOR_PASSWORD"])
+    thief = wait_until(lambda: admitted(stack, "thief", token), 5)
+    with ears, thief, contextlib.closing(stack.connection(house.host("alices"), timeout=10)) as connection:
+        ears.subscribe("shutport/v1/up/alices/+")
+        ears.subscribe("shutport/v1/up/thief/+")
+        connection.request("GET", "/endless", headers={"Authorization": f"Bearer {house.tokens['alice']}"})
+        answer = connection.getresponse()
+        assert answer.read(25) == b"tick\n" * 5
+        heard = [ears.messages.get(timeout=5) for _ in range(5)]
+        for topic, payload in heard:
+            thief.publish(topic, payload)
+            for _ in range(20):
+                thief.publish(topic.replace("/alices/", "/thief/"), payload)
+        assert answer.read(100) == b"tick\n" * 20, "nothing doubled, nothing lost"
+        said = heard + [ears.messages.get(timeout=5) for _ in range(ears.messages.qsize())]
+        of_victim = [payload for topic, payload in said if "/alices/" in topic]
+        assert len(of_victim) == len(set(of_victim)), "a message of the thief came as the victim's"
+        assert len([topic for topic, _ in said if "/thief/" in topic]) == 20 * len(heard), "the monitor hears the thief itself"
+    assert stack.device("alices", "/peek", token=house.tokens["alice"]).body == b"the device of alice\n"
+    assert_removed(house, "thief")
 
 
 # --- S13: registration -----------------------------------------------------------------------------------------------------------
