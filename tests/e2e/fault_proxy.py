@@ -74,7 +74,7 @@ class Line:
 class FaultProxy:
     """`target()` names the (address, port) to connect to, asked for each connection."""
 
-    def __init__(self, target, delay_s=0.0, rate=0, address="127.0.0.1", buffer_bytes=32768):
+    def __init__(self, target, delay_s=0.0, rate=0, address="127.0.0.1", port=0, buffer_bytes=32768):
         self.target = target
         self.delay_s = delay_s  # each way
         self.rate = rate        # bytes a second each way; 0 = any
@@ -85,7 +85,7 @@ class FaultProxy:
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if rate and rate <= 1 << 20:  # inherited by what is accepted; only before listen() does it bound the window
             self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BYTES)
-        self.listener.bind((address, 0))
+        self.listener.bind((address, port))
         self.listener.listen(128)
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self.accept, daemon=True).start()
