@@ -20,7 +20,8 @@ from watched_origin import Origin
 
 GRACE_S = 2.0
 LATE_S = 2.5  # after the grace time: what the will, three PROBEs and a busy machine may take besides
-PAUSES_S = [float(word) for word in os.environ.get("SHUTPORT_PAUSES_S", "1 3.5").split()]
+PAUSES = os.environ.get("SHUTPORT_PAUSES_S") or ("1 3 10 30 90" if os.environ.get("SHUTPORT_LONG") else "2.8")
+PAUSES_S = [float(word) for word in PAUSES.split()]
 RUNNING_S = 0.4  # between two of them
 OUTCOME_UNKNOWN = (502, "E2008")
 OFFLINE = (503, "E2001")
@@ -28,7 +29,7 @@ TIMEOUT = (504, "E2004")
 
 
 @pytest.fixture(scope="module")
-def lost(request):
+def lost():
     with Stack("grace", settings_chosen=[f"bridge.grace_ms={int(GRACE_S * 1000)}"]) as running:
         yield running
         reports = running.sanitizer_reports()
@@ -253,7 +254,7 @@ def test_nothing_runs_after_its_error_was_told_whatever_part_stands_still(lost, 
                               ("origin", origin.process.pid)):
                 with standing_still(pid):
                     time.sleep(seconds)
-                wait_until(lambda: lost.works("still", "/data/x/10"), 10.0)
+                wait_until(lambda: lost.works("still", "/data/x/10"), 10.0 + seconds)  # who knocked in vain waits longer
                 print(f"{part} stood still for {seconds} s")
                 time.sleep(RUNNING_S)
         for poster in posters:
