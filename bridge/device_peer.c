@@ -415,10 +415,15 @@ static void note_session_deadline(struct device_peer *p)
 void device_peer_message(struct device_peer *p, const uint8_t *data, size_t len)
 {
     uint64_t now_ms = p->env->now_ms();
-    if (now_ms - p->heard_ms >= DEVICE_PEER_HEARD_MS || p->ping_count)
-        tell_heard(p, now_ms);
-    p->ping_count = 0;
+    const struct wire_session_counters *counters = wire_session_counters(p->session);
+    uint64_t stale_before = counters->stale;
     enum wire_err err = wire_session_feed(p->session, now_ms, data, len);
+    /* Only a word of the session in force proves that the device lives: anything can be written on its topic. */
+    if (!err && counters->stale == stale_before && wire_session_is_up(p->session)) {
+        if (now_ms - p->heard_ms >= DEVICE_PEER_HEARD_MS || p->ping_count)
+            tell_heard(p, now_ms);
+        p->ping_count = 0;
+    }
     if (err)
         log_debug("relay", "dropped a message or part of it", log_str("device", p->id),
                   log_str("error", wire_err_text(err)), log_u64("bytes", len));

@@ -198,10 +198,13 @@ static void garbage_from_the_device_changes_nothing(void **state)
     struct harness *h = *state;
     uint8_t garbage[300];
     struct client *c = ask(h, "GET /", "");
+    harness_now_ms += 2 * DEVICE_PEER_HEARD_MS;
+    unsigned heard = h->heard_count;
     for (unsigned i = 0; i < 2000; i++) {
         harness_random(NULL, garbage, sizeof(garbage));
         device_peer_message(h->peer, garbage, 1 + i % sizeof(garbage));
     }
+    assert_int_equal(h->heard_count, heard); /* no proof of life either */
     settle(h);
     service_says(h, 0, EMPTY);
     expect_answer(c, 200, "");
