@@ -8,8 +8,11 @@
 
 #define FIRST_BYTES 131072u /* until the rate is known */
 #define MESSAGES_MIN 4u
-#define SLACK_MS                                                                                   \
-    10u /* beside the round trip: the ends need time too, and they wake up in milliseconds */
+/* Beside the round trip: the ends wake up in milliseconds; and what is narrow in a fast line is a processor, which
+ * comes back by time slices. */
+#define SLACK_MS 10u
+#define SLACK_MS_MAX 60u
+#define SLACK_RATE 1000000u     /* a millisecond more for each so many bytes a second */
 #define ROUND_MS_MIN 4u         /* a shorter one tells no rate on a clock of milliseconds */
 #define ROUND_TRIPS_CRUISING 3u /* with few messages a round trip, one alone tells the rate badly */
 #define ROUNDS_KEPT 4u          /* the rate is the highest of so many, at least */
@@ -48,6 +51,13 @@ size_t wire_pace_message_bytes(const struct wire_pace *p, size_t most_bytes)
     return bytes < most_bytes ? (size_t)bytes : most_bytes;
 }
 
+static uint64_t slack_ms(uint64_t rate)
+{
+    const uint64_t ms = SLACK_MS + rate / SLACK_RATE;
+
+    return ms < SLACK_MS_MAX ? ms : SLACK_MS_MAX;
+}
+
 static uint64_t limit_of(const struct wire_pace *p)
 {
     const uint64_t rate = rate_of(p);
@@ -56,10 +66,10 @@ static uint64_t limit_of(const struct wire_pace *p)
     switch (p->phase) {
     case WIRE_PACE_FILLING:
         if (p->flat_count > 0)
-            return most(rate * (FLAT_GAIN * p->rtt_ms + SLACK_MS) / 1000, least);
-        return most(rate * (FILLING_GAIN * p->rtt_ms + SLACK_MS) / 1000, FIRST_BYTES);
+            return most(rate * (FLAT_GAIN * p->rtt_ms + slack_ms(rate)) / 1000, least);
+        return most(rate * (FILLING_GAIN * p->rtt_ms + slack_ms(rate)) / 1000, FIRST_BYTES);
     case WIRE_PACE_CRUISING:
-        return most(rate * (p->rtt_ms + p->rtt_ms / 4 + SLACK_MS) / 1000, least);
+        return most(rate * (p->rtt_ms + p->rtt_ms / 4 + slack_ms(rate)) / 1000, least);
     case WIRE_PACE_DRAINING: /* two, so that the second makes the peer acknowledge the first at once */
         return wire_pace_message_bytes(p, WIRE_MESSAGE_BYTES_MAX) + 1;
     case WIRE_PACE_NONE:
