@@ -7,7 +7,7 @@
 
 enum rt_err password_hash_make(const char *password, struct password_hash *ret_hash)
 {
-    struct password_hash hash;
+    struct password_hash hash = {0};
     size_t len = strlen(password);
     if (len < PASSWORD_BYTES_MIN || len > PASSWORD_BYTES_MAX)
         return RT_E_VALUE;

@@ -52,7 +52,9 @@ void config_value_clear(struct config_value *v)
     for (size_t i = 0; v->items && i < v->count; i++)
         free(v->items[i]);
     free(v->items);
-    *v = (struct config_value){0};
+    v->items = NULL;
+    v->count = 0;
+    v->number = 0;
 }
 
 /* One level only: sections have none in them. */
@@ -244,7 +246,7 @@ static void take_flag(struct config *c, const char *flag, struct config_report *
     char name[ENVIRONMENT_NAME_BYTES_MAX];
     size_t len = strcspn(flag, "=");
     const struct config_key *key = NULL;
-    if (flag[len] == '=' && len < sizeof(name)) {
+    if (len < sizeof(name) && flag[len] == '=') {
         for (size_t i = 0; i < len; i++)
             name[i] = (char)(flag[i] == '-' ? '_' : flag[i]);
         name[len] = '\0';

@@ -100,10 +100,11 @@ __attribute__((format(printf, 2, 0))) static void on_error(cfg_t *cfg, const cha
         const char *name = va_arg(again, const char *);
         if (!is_known_unknown(r, section, name) && r->unknown_count < UNKNOWN_MAX &&
             !r->found_unknown) {
-            char *copy = strdup(name);
-            if (copy)
-                r->unknown[r->unknown_count++] = (struct unknown){section, copy};
-            r->found_unknown = copy != NULL;
+            struct unknown *place = &r->unknown[r->unknown_count];
+            place->section = section;
+            place->name = strdup(name);
+            r->found_unknown = place->name != NULL;
+            r->unknown_count += r->found_unknown;
         }
     }
     va_end(again);
