@@ -122,10 +122,13 @@ static void take_round_trip(struct wire_pace *p, uint64_t now_ms, uint64_t sampl
 {
     const bool is_old = now_ms - p->rtt_at_ms >= RTT_AGE_MS_MAX;
 
-    if (p->rtt_ms == 0 || sample_ms <= p->rtt_ms || (is_old && p->phase == WIRE_PACE_DRAINING)) {
+    const bool is_longer = sample_ms > p->rtt_ms + p->rtt_ms / 4 + WIRE_ACK_DELAY_MS;
+
+    if (p->rtt_ms == 0 || sample_ms <= p->rtt_ms ||
+        (is_old && is_longer && p->phase == WIRE_PACE_DRAINING))
         p->rtt_ms = sample_ms;
+    if (p->rtt_ms == sample_ms || p->phase == WIRE_PACE_DRAINING)
         p->rtt_at_ms = now_ms;
-    }
     if (p->phase == WIRE_PACE_DRAINING)
         p->phase = WIRE_PACE_CRUISING;
     else if (p->phase == WIRE_PACE_CRUISING && is_old && !p->round_was_dry)
@@ -140,7 +143,7 @@ static uint64_t round_ms_min(const struct wire_pace *p)
 }
 
 /* Is the line full? While it is not, each round brings more; if there was enough to send for that. */
-static void look_if_full(struct wire_pace *p)
+static void look_if_full(struct wire_pace *p, uint64_t last_rate)
 {
     const uint64_t rate = rate_of(p);
     const uint64_t held = rate * (p->rtt_ms + p->rtt_ms / 4) / 1000;
@@ -151,6 +154,8 @@ static void look_if_full(struct wire_pace *p)
         p->flat_count = 0;
     } else if (was_enough && ++p->flat_count == FLAT_MAX) {
         p->phase = WIRE_PACE_DRAINING;
+        p->rates[0] = last_rate; /* the highest was one of a line being flooded */
+        p->rates[1] = 0;
     }
 }
 
@@ -169,7 +174,7 @@ static void end_round(struct wire_pace *p, uint64_t now_ms)
         p->rates[0] = rate;
     }
     if (p->phase == WIRE_PACE_FILLING)
-        look_if_full(p);
+        look_if_full(p, rate);
 }
 
 void wire_pace_taken(struct wire_pace *p, uint64_t now_ms, uint64_t number)
