@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """The relay over bad lines, each figure beside what plain TCP does on a line of the same kind.
 
-usage: thin_link.py BUILD_DIR [--json] [--rounds N]
+usage: thin_link.py BUILD_DIR STATE_DIR [--json] [--only thin|long] [--count N] [--rounds N]
 
 Thin: 2 Mbit/s, 80 ms round trip and a router with 32 KiB: small requests alone, and beside a bulk transfer to the same
 device. Long: 200 ms round trip: one transfer beside plain TCP.
@@ -16,11 +16,11 @@ import re
 import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+from ways import LOOPBACK, ROOT, settings
+
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 
 NAME = "far"
@@ -39,15 +39,28 @@ def say(text):
     print(text, file=sys.stderr, flush=True)
 
 
+class Origin:
+    """The device's web server."""
+
+    def __init__(self, diary):
+        self.port = settings.free_port(LOOPBACK)
+        self.process = subprocess.Popen(["/usr/bin/python3", ROOT / "tests" / "e2e" / "kill_origin.py", str(self.port), diary],
+                                        stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+
+
 class Line:
     """A stack whose devices reach the broker over `kind`, and a web server that is reached straight over the same kind."""
 
     def __init__(self, name, kind, folder):
         from fault_proxy import FaultProxy
-        from stack_under_test import LOOPBACK, Stack
-        from test_kills import Origin
+        from stack_under_test import Stack  # reads its environment when it is loaded
         self.stack = Stack(name)
-        self.origin = Origin(folder)
+        self.stack.folder = folder / name
+        self.origin = Origin(folder / f"{name}.diary")
         self.devices = FaultProxy(self.broker, **kind)
         self.straight = FaultProxy(lambda: (LOOPBACK, self.origin.port), **kind)
         self.stack.chosen.append(f"bridge.broker_public_port={self.devices.port}")
@@ -55,7 +68,7 @@ class Line:
 
     def broker(self):
         conf = (self.stack.folder / "broker.conf").read_text()
-        return "127.0.0.1", int(re.search(r"(?m)^listener (\d+)", conf).group(1))
+        return LOOPBACK, int(re.search(r"(?m)^listener (\d+)", conf).group(1))
 
     def __enter__(self):
         self.stack.start()
@@ -75,7 +88,7 @@ class Line:
         if way == "relay":
             return (self.stack.connection(self.stack.device_host(NAME), timeout),
                     {"Authorization": f"Bearer {self.stack.env['API_TOKEN']}"})
-        return http.client.HTTPConnection("127.0.0.1", self.straight.port, timeout=timeout), {}
+        return http.client.HTTPConnection(LOOPBACK, self.straight.port, timeout=timeout), {}
 
 
 class Bulk:
@@ -121,8 +134,9 @@ def small_times(line, way, count):
         begun = time.monotonic()
         connection.request("GET", SMALL, headers=fields)
         answer = connection.getresponse()
-        if answer.status != 200 or len(answer.read()) != 1000:
-            raise RuntimeError(f"{way}: a small request went wrong: {answer.status}")
+        body = answer.read()
+        if answer.status != 200 or len(body) != 1000:
+            raise RuntimeError(f"{way}: a small request went wrong: {answer.status} {body[:300]}")
         times.append(time.monotonic() - begun)
         time.sleep(SMALL_PAUSE_S)
     connection.close()
@@ -210,6 +224,7 @@ def ratios(found):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("build", type=pathlib.Path)
+    parser.add_argument("state", type=pathlib.Path)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--count", type=int, default=SMALL_COUNT)
@@ -217,11 +232,11 @@ def main():
     options = parser.parse_args()
     os.environ["SHUTPORT_STACK_BUILD"] = str(options.build.resolve())
     found = {}
-    with tempfile.TemporaryDirectory() as folder:
-        if options.only != "long":
-            found["thin"] = thin_link(options.count, pathlib.Path(folder))
-        if options.only != "thin":
-            found["long"] = long_link(options.rounds, pathlib.Path(folder))
+    options.state.mkdir(parents=True, exist_ok=True)
+    if options.only != "long":
+        found["thin"] = thin_link(options.count, options.state.resolve())
+    if options.only != "thin":
+        found["long"] = long_link(options.rounds, options.state.resolve())
     found["ratios"] = [{"what": what, "ratio": ratio, "budget": budget} for what, ratio, budget in ratios(found)]
     if options.json:
         print(json.dumps(found, indent=1))
