@@ -207,4 +207,4 @@ def judge(workers, ran, back):
                 assert ran_at < when, f"seed {SEED}: {name} ran after {status} {code} was told"
     wrong = [entry for worker in workers for entry in worker.wrong]
     assert not wrong, f"seed {SEED}: clean but wrong bodies: {wrong}"
-    assert sum(1 for saw in posts.values() if saw[0] == 200) > len(posts) / 2, "most requests fail: nothing was tested"
+    assert sum(1 for saw in posts.values() if saw[0] == 200) > len(posts) / 4, "most requests fail: nothing was tested"
