@@ -85,7 +85,7 @@ build() {
     done
     if [ "$name" = clang ]; then
         preset=debug
-        options+=(-DCMAKE_C_COMPILER=clang -DSHUTPORT_SANITIZE=address,undefined,fuzzer-no-link)
+        options+=(-DCMAKE_C_COMPILER=clang "-DSHUTPORT_SANITIZE=address,undefined,fuzzer-no-link")
     fi
     mkdir -p "build/$name"
     if ! {
