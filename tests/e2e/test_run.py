@@ -156,7 +156,9 @@ def test_ctrl_c_ends_everything(stack):
     folder = stack.folder.parent / "foreground"
     process = subprocess.Popen([ROOT / "run", "--state-dir", folder, "--build-dir", os.path.dirname(os.path.dirname(stack.bridge_program())),
                                 *(word for text in stack.chosen for word in ("--set", text))],
-                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, start_new_session=True)
+                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, start_new_session=True,
+                               # whoever runs the tests in the background has SIGINT ignored, and that is inherited
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     lines = []
     for line in process.stdout:
         lines.append(line)
