@@ -257,11 +257,21 @@ static enum http_head_err scan_request_line(struct http_slice line, struct http_
 
 /* ---- fields ---- */
 
+/* Whether a tab is among the blanks between a value and its line's end. Harmless by RFC 9110, but llhttp takes only spaces
+ * behind the two fields that frame a message, and a framing that is read in two ways is refused. */
+static bool tab_follows(struct http_slice value)
+{
+    const char *at = value.at + value.len;
+    while (*at == ' ')
+        at++;
+    return *at == '\t';
+}
+
 static enum http_head_err take_length(struct http_head *head, struct seen *seen,
                                       struct http_slice value)
 {
     uint64_t length = 0;
-    if (seen->length || value.len == 0)
+    if (seen->length || value.len == 0 || tab_follows(value))
         return HTTP_HEAD_E_LENGTH; /* one field, one value (RFC 9112 §6.3 rule 5); no repair of equal ones */
     for (size_t i = 0; i < value.len; i++) {
         if (value.at[i] < '0' || value.at[i] > '9')
@@ -279,7 +289,8 @@ static enum http_head_err take_length(struct http_head *head, struct seen *seen,
 static enum http_head_err take_coding(struct http_head *head, struct seen *seen,
                                       struct http_slice value)
 {
-    if (seen->coding || head->minor_version == 0 || !http_slice_is_nocase(value, "chunked"))
+    if (seen->coding || head->minor_version == 0 || !http_slice_is_nocase(value, "chunked") ||
+        tab_follows(value))
         return HTTP_HEAD_E_CODING;
     seen->coding = head->is_chunked = true;
     return HTTP_HEAD_OK;
