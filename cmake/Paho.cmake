@@ -32,6 +32,8 @@ set(paho_redirections
     MQTTAsyncUtils:usleep=rt_paho_usleep
     MQTTAsyncUtils:Thread_signal_cond=rt_paho_signal
     MQTTAsyncUtils:Thread_wait_cond=rt_paho_wait
+    MQTTAsyncUtils:MQTTPacket_Factory=rt_paho_packet_read
+    MQTTAsyncUtils:MQTTPacket_freeConnack=rt_paho_connack_free
     MQTTProtocolOut:getenv=rt_paho_getenv
     *:mymalloc=rt_paho_malloc
     *:myrealloc=rt_paho_realloc
