@@ -280,5 +280,5 @@ def test_a_device_that_floods_disturbs_no_other(stack, payload):
         stack.portal(f"/api/v1/devices/{NOISY_NAME}", "DELETE")
     print(f"{flood.count} messages of {len(payload)} bytes, thrown out {flood.ended_count} times; "
           f"p99 {p99_ms(before):.1f} ms before, {p99_ms(beside):.1f} ms beside it")
-    assert flood.count > 100 or flood.ended_count > 0, "that was no flood"
-    assert len(beside) >= 5  # each of them right; how fast is said above and in ./bench
+    assert flood.count > 1000 or flood.ended_count > 0, "that was no flood"
+    assert len(beside) > 20

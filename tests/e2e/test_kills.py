@@ -29,7 +29,7 @@ BODY_MAX = 1 << 20
 LARGE_BODY = 8 << 20
 OUTCOME_UNKNOWN = "E2008"
 NAME = "victim"
-BACK_LATEST_S = 20.0  # how fast it is is printed; test_restarts.py holds the idle case to 3 s
+BACK_S = 3.0
 
 
 class Origin:
@@ -152,7 +152,7 @@ def kill_one(stack, origin, chance):
 
 def seconds_until_good(stack):
     begun = time.monotonic()
-    wait_until(lambda: stack.works(NAME, "/data/x/10"), BACK_LATEST_S, 0.02)
+    wait_until(lambda: stack.works(NAME, "/data/x/10"), 20.0, 0.02)
     return time.monotonic() - begun
 
 
@@ -207,4 +207,6 @@ def judge(workers, ran, back):
                 assert ran_at < when, f"seed {SEED}: {name} ran after {status} {code} was told"
     wrong = [entry for worker in workers for entry in worker.wrong]
     assert not wrong, f"seed {SEED}: clean but wrong bodies: {wrong}"
-    assert sum(1 for saw in posts.values() if saw[0] == 200) > len(posts) / 4, "most requests fail: nothing was tested"
+    assert sum(1 for saw in posts.values() if saw[0] == 200) > len(posts) / 2, "most requests fail: nothing was tested"
+    slow = back[int(len(back) * 0.99)]
+    assert slow[0] < BACK_S, f"seed {SEED}: service was away {slow[0]:.1f} s after {slow[1]} was back"
