@@ -24,15 +24,15 @@
 #define STOP_MS_MAX 800u /* a broker that does not answer must not hold up a power-off */
 
 struct agent {
-    const struct settings_source *source;
-    struct settings *settings;
+    const struct agent_config_source *source;
+    struct agent_config *config;
     struct rt_process *process;
     struct control *control;
     struct rt_timer *stop_timer, *watchdog_timer;
     struct wire_budget budget;
     struct wire_growth growth;
     struct service_watch *watch;
-    struct link *links[SETTINGS_SERVERS_MAX];
+    struct link *links[AGENT_SERVERS_MAX];
     size_t link_count, stopped_count;
     uint64_t started_ms, instance;
     enum log_level log_level; /* of the configuration */
@@ -90,8 +90,8 @@ static void describe(const struct agent *a, struct json *out)
     for (size_t i = 0; i < a->link_count; i++)
         link_describe(a->links[i], json_append_object(servers));
     struct json *services = json_add_array(out, "services");
-    for (size_t i = 0; i < a->settings->services.count; i++) {
-        const struct service *s = &a->settings->services.items[i];
+    for (size_t i = 0; i < a->config->services.count; i++) {
+        const struct service *s = &a->config->services.items[i];
         char authority[SERVICE_URL_HOST_MAX + 8];
         struct json *service = json_append_object(services);
         service_url_authority(&s->url, NULL, authority, sizeof(authority));
@@ -162,14 +162,14 @@ static void use_log_level(struct agent *a)
 /* Only the log level is changed while running; services and servers belong to live connections. */
 static void reload(struct agent *a)
 {
-    struct settings *fresh = NULL;
-    if (settings_load(a->source, stderr, &fresh) != RT_OK) {
+    struct agent_config *fresh = NULL;
+    if (agent_config_load(a->source, stderr, &fresh) != RT_OK) {
         log_error("agent", "the configuration has faults; going on with the old one",
                   log_str("file", a->source->path));
         return;
     }
     a->log_level = fresh->log_level;
-    settings_free(fresh);
+    agent_config_free(fresh);
     use_log_level(a);
     log_info("agent", "log level read again; other changes count from the next start",
              log_str("file", a->source->path));
@@ -229,11 +229,11 @@ static bool start_loop(struct agent *a)
 
 static bool start_control(struct agent *a)
 {
-    enum rt_err err = control_new(rt_process_loop(a->process), a->settings->state_dir, on_command,
-                                  a, &a->control);
+    enum rt_err err =
+        control_new(rt_process_loop(a->process), a->config->state_dir, on_command, a, &a->control);
     if (err)
         log_error("agent", "the control socket cannot be made; not starting",
-                  log_str("state_dir", a->settings->state_dir),
+                  log_str("state_dir", a->config->state_dir),
                   log_str("error", err == RT_E_IO ? strerror(errno) : rt_err_text(err)));
     return err == RT_OK;
 }
@@ -247,18 +247,18 @@ static void on_services_changed(void *user)
 
 static bool start_watch(struct agent *a)
 {
-    return service_watch_new(rt_process_loop(a->process), &a->settings->services,
-                             a->settings->service_check_ms, on_services_changed, a,
+    return service_watch_new(rt_process_loop(a->process), &a->config->services,
+                             a->config->service_check_ms, on_services_changed, a,
                              &a->watch) == RT_OK;
 }
 
 static bool start_links(struct agent *a)
 {
-    for (size_t i = 0; i < a->settings->server_count; i++) {
+    for (size_t i = 0; i < a->config->server_count; i++) {
         const struct link_options options = {
             .loop = rt_process_loop(a->process),
-            .settings = a->settings,
-            .server = &a->settings->servers[i],
+            .config = a->config,
+            .server = &a->config->servers[i],
             .budget = &a->budget,
             .growth = &a->growth,
             .instance = a->instance,
@@ -285,13 +285,13 @@ static bool finish(struct agent *a)
     for (size_t i = 0; i < a->link_count; i++)
         link_free(a->links[i]);
     bool is_done = rt_process_free(a->process);
-    settings_free(a->settings);
+    agent_config_free(a->config);
     return is_done;
 }
 
 static bool start(struct agent *a)
 {
-    const struct settings *s = a->settings;
+    const struct agent_config *s = a->config;
     if (paths_make_directories(s->state_dir, NULL) != RT_OK)
         log_error("agent", "the state directory cannot be made", log_str("state_dir", s->state_dir),
                   log_str("error", strerror(errno)));
@@ -309,15 +309,15 @@ static bool start(struct agent *a)
     return false;
 }
 
-int agent_run(const struct settings_source *source, struct settings *settings)
+int agent_run(const struct agent_config_source *source, struct agent_config *config)
 {
     struct agent a = {
         .source = source,
-        .settings = settings,
+        .config = config,
         .started_ms = rt_now_ms(),
-        .log_level = settings->log_level,
-        .budget = {.limit_bytes = settings->send_budget_bytes},
-        .growth = {.limit_bytes = settings->send_budget_bytes},
+        .log_level = config->log_level,
+        .budget = {.limit_bytes = config->send_budget_bytes},
+        .growth = {.limit_bytes = config->send_budget_bytes},
     };
     crypto_random(NULL, (uint8_t *)&a.instance, sizeof(a.instance));
     use_log_level(&a);

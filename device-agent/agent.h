@@ -2,10 +2,10 @@
 #ifndef AGENT_AGENT_H
 #define AGENT_AGENT_H
 
-#include "device-agent/settings.h"
+#include "device-agent/config.h"
 
-/* Runs until SIGTERM or SIGINT; the exit code (exit_code.h). `settings` is given to the callee; `source` is where
+/* Runs until SIGTERM or SIGINT; the exit code (exit_code.h). `config` is given to the callee; `source` is where
  * it came from, read again on SIGHUP. */
-int agent_run(const struct settings_source *source, struct settings *settings);
+int agent_run(const struct agent_config_source *source, struct agent_config *config);
 
 #endif

@@ -34,7 +34,7 @@ static bool tell(const struct command_options *o, const char *command, struct js
 {
     struct json *answer = NULL;
     bool is_ok = false;
-    enum rt_err err = control_ask(o->settings->state_dir, command, o->server, &answer);
+    enum rt_err err = control_ask(o->config->state_dir, command, o->server, &answer);
     if (err) {
         fprintf(stderr, "shutport-agent: %s\n", view_control_error(err));
         *ret_code = err == RT_E_TRUST ? EXIT_CODE_NO_PERMISSION : EXIT_CODE_UNAVAILABLE;
@@ -75,7 +75,7 @@ static enum exit_code await_outcome(const struct command_options *o)
 static bool is_running(const struct command_options *o)
 {
     struct json *answer = NULL;
-    if (control_ask(o->settings->state_dir, "status", NULL, &answer) == RT_E_NOT_FOUND)
+    if (control_ask(o->config->state_dir, "status", NULL, &answer) == RT_E_NOT_FOUND)
         return false;
     json_free(answer);
     return true; /* or it cannot be asked: the command itself will say why */
@@ -85,15 +85,15 @@ static bool is_running(const struct command_options *o)
 static enum exit_code store_word(const struct command_options *o, bool connect)
 {
     bool is_any = false;
-    for (size_t i = 0; i < o->settings->server_count; i++) {
-        const char *server = o->settings->servers[i].name;
+    for (size_t i = 0; i < o->config->server_count; i++) {
+        const char *server = o->config->servers[i].name;
         char path[PATHS_BYTES_MAX];
         if (!is_asked(o, server))
             continue;
         is_any = true;
-        enum rt_err err = paths_make_directories(o->settings->state_dir, server);
+        enum rt_err err = paths_make_directories(o->config->state_dir, server);
         if (!err)
-            err = paths_make(o->settings->state_dir, server, "disconnected", path);
+            err = paths_make(o->config->state_dir, server, "disconnected", path);
         if (!err)
             err = connect ? file_remove(path) : file_write_atomic(path, "", 0, S_IRUSR | S_IWUSR);
         if (err) {

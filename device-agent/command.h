@@ -5,11 +5,11 @@
 
 #include <stdbool.h>
 
+#include "device-agent/config.h"
 #include "device-agent/exit_code.h"
-#include "device-agent/settings.h"
 
 struct command_options {
-    const struct settings *settings;
+    const struct agent_config *config;
     const char *server; /* NULL: all */
     bool as_json;       /* status: the daemon's own words */
 };

@@ -83,9 +83,9 @@ static void print_status(const struct json *answer, const char *only)
 static struct json *ask_status(const struct command_options *o, enum exit_code *ret_code)
 {
     struct json *answer = NULL;
-    enum rt_err err = control_ask(o->settings->state_dir, "status", NULL, &answer);
+    enum rt_err err = control_ask(o->config->state_dir, "status", NULL, &answer);
     if (err == RT_E_NOT_FOUND) {
-        answer = view_from_files(o->settings);
+        answer = view_from_files(o->config);
         err = answer ? RT_OK : RT_E_NO_MEMORY;
     }
     if (err) {
@@ -199,8 +199,8 @@ enum exit_code command_explain(const struct command_options *o)
             explain_server(item, json_u64(answer, "pid", &pid));
     }
     printf("services\n");
-    for (size_t i = 0; i < o->settings->services.count; i++) {
-        const struct service *s = &o->settings->services.items[i];
+    for (size_t i = 0; i < o->config->services.count; i++) {
+        const struct service *s = &o->config->services.items[i];
         printf("  %s: %s at %s port %u %s\n", s->name, service_scheme_text(s->url.scheme),
                s->url.address, (unsigned)s->url.port, knock(s));
     }

@@ -116,13 +116,13 @@ void view_print_outcomes(const struct json *answer, const char *server)
 
 /* ---- without a daemon ---- */
 
-static void describe_stored(const struct settings *settings, const struct server_settings *server,
+static void describe_stored(const struct agent_config *config, const struct server_config *server,
                             struct json *out)
 {
     struct registration *r = NULL;
     const char *fault = NULL;
     char path[PATHS_BYTES_MAX];
-    enum rt_err err = registration_read(settings->state_dir, server->name, &r, &fault);
+    enum rt_err err = registration_read(config->state_dir, server->name, &r, &fault);
     json_add_text(out, "name", server->name);
     json_add_text(out, "url", server->url);
     json_add_bool(out, "registered", r != NULL);
@@ -137,18 +137,18 @@ static void describe_stored(const struct settings *settings, const struct server
             json_add_text(out, "device_url", r->device_url);
     }
     json_add_bool(out, "wanted",
-                  paths_make(settings->state_dir, server->name, "disconnected", path) != RT_OK ||
+                  paths_make(config->state_dir, server->name, "disconnected", path) != RT_OK ||
                       !paths_exists(path));
     json_add_text(out, "state", "off");
     registration_free(r);
 }
 
-struct json *view_from_files(const struct settings *settings)
+struct json *view_from_files(const struct agent_config *config)
 {
     struct json *root = json_new_object();
     struct json *servers = json_add_array(root, "servers");
     json_add_bool(root, "ok", true);
-    for (size_t i = 0; i < settings->server_count; i++)
-        describe_stored(settings, &settings->servers[i], json_append_object(servers));
+    for (size_t i = 0; i < config->server_count; i++)
+        describe_stored(config, &config->servers[i], json_append_object(servers));
     return root;
 }

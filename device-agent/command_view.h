@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-#include "device-agent/settings.h"
+#include "device-agent/config.h"
 #include "runtime/error.h"
 
 struct json;
@@ -26,6 +26,6 @@ void view_print_outcomes(const struct json *answer, const char *server);
 /* A line for humans. */
 const char *view_control_error(enum rt_err err);
 /* What a daemon would say, from what is stored. Owned by the caller; NULL when out of memory. */
-struct json *view_from_files(const struct settings *settings);
+struct json *view_from_files(const struct agent_config *config);
 
 #endif

@@ -39,7 +39,7 @@ static enum rt_err read_registration(struct link *link)
     const char *fault = NULL;
     struct registration *r = NULL;
     enum rt_err err =
-        registration_read(link->o.settings->state_dir, link->o.server->name, &r, &fault);
+        registration_read(link->o.config->state_dir, link->o.server->name, &r, &fault);
     registration_free(link->registration);
     link->registration = r;
     link->registration_fault = err && err != RT_E_NOT_FOUND ? fault : NULL;
@@ -51,7 +51,7 @@ static enum rt_err read_registration(struct link *link)
 
 static enum rt_err flag_path(const struct link *link, char path[PATHS_BYTES_MAX])
 {
-    return paths_make(link->o.settings->state_dir, link->o.server->name, "disconnected", path);
+    return paths_make(link->o.config->state_dir, link->o.server->name, "disconnected", path);
 }
 
 static bool is_disconnected_by_operator(const struct link *link)
@@ -68,7 +68,7 @@ static enum rt_err place_broker_ca(struct link *link, char path[PATHS_BYTES_MAX]
     char *stored = NULL;
     size_t len = 0;
     enum rt_err err =
-        paths_make(link->o.settings->state_dir, link->o.server->name, "broker-ca.pem", path);
+        paths_make(link->o.config->state_dir, link->o.server->name, "broker-ca.pem", path);
     if (err)
         return err;
     if (file_read(path, CA_BYTES_MAX, &stored, &len) == RT_OK && strcmp(stored, pem) == 0) {
@@ -104,7 +104,7 @@ static void tell_online(void *user)
     if (link->state != LINK_UP)
         return;
     tidy_memory(link);
-    char *payload = presence_online(&link->o.settings->services, link->o.instance);
+    char *payload = presence_online(&link->o.config->services, link->o.instance);
     bool is_out = publish_status(link, payload);
     free(payload);
     link->status_at_ms = rt_now_ms();
@@ -355,7 +355,7 @@ static void open_link(struct link *link)
         .filters = filters,
         .will_topic = link->status_topic,
         .will_payload = PRESENCE_WILL,
-        .keepalive_s = link->o.settings->keepalive_s,
+        .keepalive_s = link->o.config->keepalive_s,
         .refused_retry_ms = link->is_fresh ? FRESH_RETRY_MS : 0,
         .eager_ms = link->is_fresh ? FRESH_MS : 0,
         .events = &mqtt_events,
@@ -450,12 +450,12 @@ enum rt_err link_new(const struct link_options *options, struct link **ret_link)
     link->state = LINK_OFF;
     link->peer_options = (struct peer_options){
         .loop = options->loop,
-        .services = &options->settings->services,
+        .services = &options->config->services,
         .budget = options->budget,
         .growth = options->growth,
-        .window_bytes_max = options->settings->window_bytes_max,
-        .window_bytes = options->settings->window_bytes,
-        .streams_count_max = options->settings->streams_max,
+        .window_bytes_max = options->config->window_bytes_max,
+        .window_bytes = options->config->window_bytes,
+        .streams_count_max = options->config->streams_max,
         .changed = ask_turn_end,
         .user = link,
     };
@@ -550,7 +550,7 @@ enum rt_err link_connect(struct link *link)
 enum rt_err link_disconnect(struct link *link)
 {
     char path[PATHS_BYTES_MAX];
-    enum rt_err err = paths_make_directories(link->o.settings->state_dir, link->o.server->name);
+    enum rt_err err = paths_make_directories(link->o.config->state_dir, link->o.server->name);
     if (!err)
         err = flag_path(link, path);
     if (!err)

@@ -12,7 +12,7 @@
 
 #include <stdbool.h>
 
-#include "device-agent/settings.h"
+#include "device-agent/config.h"
 #include "runtime/error.h"
 
 struct uv_loop_s;
@@ -24,8 +24,8 @@ struct link;
 /* Borrowed for the link's life. */
 struct link_options {
     struct uv_loop_s *loop;
-    struct settings *settings;
-    const struct server_settings *server;
+    struct agent_config *config;
+    const struct server_config *server;
     struct wire_budget *budget;
     struct wire_growth *growth;
     uint64_t instance;           /* drawn at this start of the agent */

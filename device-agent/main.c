@@ -9,8 +9,8 @@
 
 #include "device-agent/agent.h"
 #include "device-agent/command.h"
+#include "device-agent/config.h"
 #include "device-agent/exit_code.h"
-#include "device-agent/settings.h"
 #include "runtime/config.h"
 #include "runtime/mqtt.h"
 
@@ -31,8 +31,9 @@ static const char usage_text[] =
     "  explain [--server NAME]       what decides whether requests reach this device\n"
     "\n"
     "options\n"
-    "  --config FILE    default " SETTINGS_FILE_DEFAULT "\n"
-    "  --set KEY=VALUE  goes before the environment (" SETTINGS_ENV_PREFIX "_KEY) and the file\n"
+    "  --config FILE    default " AGENT_CONFIG_FILE_DEFAULT "\n"
+    "  --set KEY=VALUE  goes before the environment (" AGENT_CONFIG_ENV_PREFIX
+    "_KEY) and the file\n"
     "  --check-config   read the configuration, say what is wrong with it, end\n"
     "  --dump-config    print the values in effect and where each comes from\n"
     "  --sample-config  print a configuration file with every key and its default\n"
@@ -45,7 +46,7 @@ enum mode { MODE_NONE = 0, MODE_RUN, MODE_CHECK, MODE_DUMP };
 
 struct arguments {
     enum mode mode;
-    struct settings_source source;
+    struct agent_config_source source;
     const char *overrides[OVERRIDES_MAX];
 };
 
@@ -85,7 +86,7 @@ static void read_arguments(int argc, char **argv, struct arguments *a)
             a->mode = MODE_DUMP;
             break;
         case OPT_SAMPLE:
-            settings_print_sample(stdout);
+            agent_config_print_sample(stdout);
             exit(EXIT_CODE_OK);
         case OPT_VERSION:
             printf("shutport-agent %s (MQTT: %s)\n", SHUTPORT_VERSION, rt_mqtt_flavour());
@@ -137,7 +138,7 @@ static bool read_command_options(int argc, char **argv, struct command_options *
             o->as_json = true;
         } else if (strcmp(argv[i], "--server") == 0 && i + 1 < argc) {
             o->server = argv[++i];
-            if (!settings_find_server(o->settings, o->server)) {
+            if (!agent_config_find_server(o->config, o->server)) {
                 fprintf(stderr, "shutport-agent: no server \"%s\" is configured\n", o->server);
                 return false;
             }
@@ -149,7 +150,7 @@ static bool read_command_options(int argc, char **argv, struct command_options *
     return true;
 }
 
-static int run_command(const struct settings *settings, int argc, char **argv)
+static int run_command(const struct agent_config *config, int argc, char **argv)
 {
     static const struct {
         const char *name;
@@ -163,7 +164,7 @@ static int run_command(const struct settings *settings, int argc, char **argv)
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
         if (strcmp(commands[i].name, argv[0]) != 0)
             continue;
-        struct command_options o = {.settings = settings};
+        struct command_options o = {.config = config};
         if (!read_command_options(argc, argv, &o))
             return EXIT_CODE_USAGE;
         return (int)commands[i].run(&o);
@@ -174,27 +175,27 @@ static int run_command(const struct settings *settings, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    struct arguments a = {.mode = MODE_RUN, .source = {.path = SETTINGS_FILE_DEFAULT}};
-    struct settings *settings = NULL;
+    struct arguments a = {.mode = MODE_RUN, .source = {.path = AGENT_CONFIG_FILE_DEFAULT}};
+    struct agent_config *config = NULL;
     a.source.overrides = a.overrides;
     read_arguments(argc, argv, &a);
     argc -= optind;
     argv += optind;
     if (argc > 0 && strcmp(argv[0], "register") == 0 && a.mode == MODE_RUN)
         return run_register(&a, argc, argv);
-    enum rt_err err = settings_load(&a.source, stderr, &settings);
+    enum rt_err err = agent_config_load(&a.source, stderr, &config);
     if (err) {
         fprintf(stderr, "shutport-agent: %s: the configuration cannot be used (%s)\n",
                 a.source.path, rt_err_text(err));
         return EXIT_CODE_CONFIG;
     }
     if (a.mode == MODE_RUN && argc == 0)
-        return agent_run(&a.source, settings);
+        return agent_run(&a.source, config);
     int code = EXIT_CODE_OK;
     if (a.mode == MODE_DUMP)
-        config_dump(settings->config, stdout);
+        config_dump(config->config, stdout);
     else if (a.mode == MODE_RUN)
-        code = run_command(settings, argc, argv);
-    settings_free(settings);
+        code = run_command(config, argc, argv);
+    agent_config_free(config);
     return code;
 }

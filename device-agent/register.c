@@ -14,13 +14,13 @@
 #include <unistd.h>
 
 #include "device-agent/command.h"
+#include "device-agent/config.h"
 #include "device-agent/exit_code.h"
 #include "device-agent/paths.h"
 #include "device-agent/register_http.h"
 #include "device-agent/register_secret.h"
 #include "device-agent/registration.h"
 #include "device-agent/registration_request.h"
-#include "device-agent/settings.h"
 #include "runtime/crypto.h"
 #include "runtime/file.h"
 #include "runtime/json.h"
@@ -35,14 +35,14 @@
 #define REGISTRATIONS_PATH "/api/v1/registrations"
 
 struct job {
-    struct settings_source source;
+    struct agent_config_source source;
     const char *overrides[OVERRIDES_MAX];
     const char *labels[LABELS_MAX];
     size_t label_count;
     const char *server_name, *user, *password_file, *token_file;
 
-    struct settings *settings;
-    const struct server_settings *server;
+    struct agent_config *config;
+    const struct server_config *server;
     char *asked_user, *secret; /* owned */
     char *ca_pem;              /* owned; NULL: the system's store */
     struct registration *old;  /* owned; NULL: none of this server */
@@ -144,13 +144,13 @@ static bool read_arguments(struct job *job, int argc, char **argv)
 
 static enum exit_code choose_server(struct job *job)
 {
-    if (job->settings->server_count == 0)
+    if (job->config->server_count == 0)
         return fail(EXIT_CODE_CONFIG,
                     "no server is configured: add a section server \"main\" { url = ... }", NULL);
-    if (!job->server_name && job->settings->server_count > 1)
+    if (!job->server_name && job->config->server_count > 1)
         return fail(EXIT_CODE_USAGE, "several servers are configured: say which with --server",
                     NULL);
-    job->server = settings_find_server(job->settings, job->server_name);
+    job->server = agent_config_find_server(job->config, job->server_name);
     return job->server ? EXIT_CODE_OK
                        : fail(EXIT_CODE_USAGE, "no such server is configured", job->server_name);
 }
@@ -196,9 +196,9 @@ static enum exit_code read_ca(struct job *job)
 static enum exit_code become_owner(const struct job *job)
 {
     struct stat st;
-    if (paths_make_directories(job->settings->state_dir, NULL) != RT_OK ||
-        stat(job->settings->state_dir, &st) != 0)
-        return fail(EXIT_CODE_FAILURE, job->settings->state_dir, strerror(errno));
+    if (paths_make_directories(job->config->state_dir, NULL) != RT_OK ||
+        stat(job->config->state_dir, &st) != 0)
+        return fail(EXIT_CODE_FAILURE, job->config->state_dir, strerror(errno));
     if (geteuid() != 0 || st.st_uid == 0)
         return EXIT_CODE_OK;
     if (setgroups(0, NULL) != 0 || setgid(st.st_gid) != 0 || setuid(st.st_uid) != 0)
@@ -208,7 +208,7 @@ static enum exit_code become_owner(const struct job *job)
 
 static enum exit_code fail_to_store(const struct job *job, int error)
 {
-    fprintf(stderr, "shutport-agent: %s: %s; ", job->settings->state_dir,
+    fprintf(stderr, "shutport-agent: %s: %s; ", job->config->state_dir,
             error == ENOSPC || error == EDQUOT ? "the disk is full" : strerror(error));
     return fail(EXIT_CODE_FAILURE,
                 job->old ? "not registered anew, the old registration stands" : "not registered",
@@ -222,8 +222,8 @@ static enum exit_code reserve_room(const struct job *job, char path[PATHS_BYTES_
     char *room = calloc(1, RESERVE_BYTES);
     if (!room)
         return fail(EXIT_CODE_FAILURE, "out of memory", NULL);
-    if (paths_make_directories(job->settings->state_dir, job->server->name) != RT_OK ||
-        paths_make(job->settings->state_dir, job->server->name, RESERVE_FILE, path) != RT_OK ||
+    if (paths_make_directories(job->config->state_dir, job->server->name) != RT_OK ||
+        paths_make(job->config->state_dir, job->server->name, RESERVE_FILE, path) != RT_OK ||
         file_write_atomic(path, room, RESERVE_BYTES, S_IRUSR | S_IWUSR) != RT_OK)
         code = fail_to_store(job, errno);
     free(room);
@@ -234,8 +234,7 @@ static enum exit_code reserve_room(const struct job *job, char path[PATHS_BYTES_
 static void read_old(struct job *job)
 {
     const char *fault = NULL;
-    if (registration_read(job->settings->state_dir, job->server->name, &job->old, &fault) ==
-            RT_OK &&
+    if (registration_read(job->config->state_dir, job->server->name, &job->old, &fault) == RT_OK &&
         strcmp(job->old->server_url, job->server->url) != 0) {
         registration_free(job->old);
         job->old = NULL;
@@ -294,7 +293,7 @@ static enum exit_code ask_server(struct job *job)
 {
     char url[URL_MAX];
     snprintf(url, sizeof(url), "%s%s", job->server->url, REGISTRATIONS_PATH);
-    char *body = registration_request_make(job->settings, job->labels, job->label_count,
+    char *body = registration_request_make(job->config, job->labels, job->label_count,
                                            job->old ? job->old->token : NULL);
     if (!body)
         return fail(EXIT_CODE_FAILURE, "out of memory", NULL);
@@ -332,7 +331,7 @@ static enum exit_code keep_answer(struct job *job)
         return fail(EXIT_CODE_UNAVAILABLE, "the server's answer is of no use, nothing stored",
                     detail);
     }
-    err = registration_write(job->settings->state_dir, job->server->name, text);
+    err = registration_write(job->config->state_dir, job->server->name, text);
     int error = errno;
     crypto_wipe(text, strlen(text));
     free(text);
@@ -376,7 +375,7 @@ static enum exit_code run(struct job *job)
         code = keep_answer(job);
     if (code != EXIT_CODE_OK)
         return code;
-    const struct command_options adopt = {.settings = job->settings, .server = job->server->name};
+    const struct command_options adopt = {.config = job->config, .server = job->server->name};
     (void)command_adopt(&adopt); /* registered is registered; what became of connecting was said */
     return EXIT_CODE_OK;
 }
@@ -390,19 +389,19 @@ static void finish(struct job *job)
     free(job->asked_user);
     free(job->ca_pem);
     registration_free(job->old);
-    settings_free(job->settings);
+    agent_config_free(job->config);
 }
 
 int main(int argc, char **argv)
 {
     static struct job job;
     job.source =
-        (struct settings_source){.path = SETTINGS_FILE_DEFAULT, .overrides = job.overrides};
+        (struct agent_config_source){.path = AGENT_CONFIG_FILE_DEFAULT, .overrides = job.overrides};
     if (!read_arguments(&job, argc, argv)) {
         fputs(usage_text, stderr);
         return EXIT_CODE_USAGE;
     }
-    if (settings_load(&job.source, stderr, &job.settings) != RT_OK)
+    if (agent_config_load(&job.source, stderr, &job.config) != RT_OK)
         return (int)fail(EXIT_CODE_CONFIG, job.source.path, "the configuration cannot be used");
     enum exit_code code = run(&job);
     finish(&job);

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "device-agent/addresses.h"
-#include "device-agent/settings.h"
+#include "device-agent/config.h"
 #include "runtime/json.h"
 
 #define LABEL_KEY_MAX 64u
@@ -15,7 +15,7 @@ static void add_if_set(struct json *object, const char *key, const char *text)
         json_add_text(object, key, text);
 }
 
-static void add_device(struct json *root, const struct settings *s)
+static void add_device(struct json *root, const struct agent_config *s)
 {
     struct addresses addresses;
     struct json *device = json_add_object(root, "device");
@@ -48,14 +48,14 @@ static void add_labels(struct json *root, const char *const *labels, size_t coun
     }
 }
 
-char *registration_request_make(const struct settings *settings, const char *const *labels,
+char *registration_request_make(const struct agent_config *config, const char *const *labels,
                                 size_t label_count, const char *proof)
 {
     struct json *root = json_new_object();
-    add_device(root, settings);
+    add_device(root, config);
     struct json *services = json_add_array(root, "services");
-    for (size_t i = 0; i < settings->services.count; i++)
-        json_append_text(services, settings->services.items[i].name);
+    for (size_t i = 0; i < config->services.count; i++)
+        json_append_text(services, config->services.items[i].name);
     if (label_count > 0)
         add_labels(root, labels, label_count);
     add_if_set(root, "proof", proof);

@@ -4,11 +4,11 @@
 
 #include <stddef.h>
 
-struct settings;
+struct agent_config;
 
 /* The JSON body of POST /api/v1/registrations (docs/architecture.md). `labels` are "key=value". `proof` is the old
  * token when the device registers again, or NULL. Owned by the caller; NULL when out of memory. */
-char *registration_request_make(const struct settings *settings, const char *const *labels,
+char *registration_request_make(const struct agent_config *config, const char *const *labels,
                                 size_t label_count, const char *proof);
 
 #endif

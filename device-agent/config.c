@@ -1,5 +1,5 @@
-/* device-agent/settings.c - see settings.h. */
-#include "device-agent/settings.h"
+/* device-agent/config.c - see config.h. */
+#include "device-agent/config.h"
 
 #include <ctype.h>
 #include <stdbool.h>
@@ -140,8 +140,8 @@ static bool check_texts(const struct config *config, FILE *errors)
                                        "model", "place",        "domain_name"};
     bool is_good = true;
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
-        if (strlen(config_text(config, keys[i])) > SETTINGS_TEXT_MAX) {
-            fprintf(errors, "%s: longer than %u bytes\n", keys[i], SETTINGS_TEXT_MAX);
+        if (strlen(config_text(config, keys[i])) > AGENT_TEXT_MAX) {
+            fprintf(errors, "%s: longer than %u bytes\n", keys[i], AGENT_TEXT_MAX);
             is_good = false;
         }
     }
@@ -164,7 +164,7 @@ static bool url_is_good(const char *url)
     return strchr(url + sizeof(scheme) - 1, '/') == NULL;
 }
 
-static bool load_server(const struct config *section, FILE *errors, struct server_settings *s)
+static bool load_server(const struct config *section, FILE *errors, struct server_config *s)
 {
     s->name = config_section_title(section);
     s->url = config_text(section, "url");
@@ -185,12 +185,12 @@ static bool load_server(const struct config *section, FILE *errors, struct serve
     return true;
 }
 
-static bool load_servers(const struct config *config, FILE *errors, struct settings *s)
+static bool load_servers(const struct config *config, FILE *errors, struct agent_config *s)
 {
     size_t count = config_section_count(config, "server");
     bool is_good = true;
-    if (count > SETTINGS_SERVERS_MAX) {
-        fprintf(errors, "more than %u servers\n", SETTINGS_SERVERS_MAX);
+    if (count > AGENT_SERVERS_MAX) {
+        fprintf(errors, "more than %u servers\n", AGENT_SERVERS_MAX);
         return false;
     }
     for (size_t i = 0; i < count; i++) {
@@ -201,7 +201,7 @@ static bool load_servers(const struct config *config, FILE *errors, struct setti
     return is_good;
 }
 
-static bool load_values(const struct config *config, FILE *errors, struct settings *s)
+static bool load_values(const struct config *config, FILE *errors, struct agent_config *s)
 {
     bool is_good = check_texts(config, errors);
     s->state_dir = config_text(config, "state_dir");
@@ -235,15 +235,15 @@ static bool load_values(const struct config *config, FILE *errors, struct settin
     return is_good;
 }
 
-enum rt_err settings_load(const struct settings_source *source, FILE *errors,
-                          struct settings **ret_settings)
+enum rt_err agent_config_load(const struct agent_config_source *source, FILE *errors,
+                              struct agent_config **ret_config)
 {
     bool is_good;
-    struct settings *s = calloc(1, sizeof(*s));
+    struct agent_config *s = calloc(1, sizeof(*s));
     if (!s)
         return RT_E_NO_MEMORY;
-    enum rt_err err = config_load(source->path, agent_keys, SETTINGS_ENV_PREFIX, source->overrides,
-                                  source->override_count, errors, &s->config);
+    enum rt_err err = config_load(source->path, agent_keys, AGENT_CONFIG_ENV_PREFIX,
+                                  source->overrides, source->override_count, errors, &s->config);
     if (err)
         goto out;
     is_good = load_values(s->config, errors, s);
@@ -253,33 +253,33 @@ enum rt_err settings_load(const struct settings_source *source, FILE *errors,
         err = RT_E_VALUE;
     if (err)
         goto out;
-    *ret_settings = s;
+    *ret_config = s;
     s = NULL;
 out:
-    settings_free(s);
+    agent_config_free(s);
     return err;
 }
 
-void settings_free(struct settings *settings)
+void agent_config_free(struct agent_config *config)
 {
-    if (!settings)
+    if (!config)
         return;
-    service_table_done(&settings->services);
-    config_free(settings->config);
-    free(settings);
+    service_table_done(&config->services);
+    config_free(config->config);
+    free(config);
 }
 
-const struct server_settings *settings_find_server(const struct settings *settings,
-                                                   const char *name)
+const struct server_config *agent_config_find_server(const struct agent_config *config,
+                                                     const char *name)
 {
-    for (size_t i = 0; i < settings->server_count; i++) {
-        if (!name || strcmp(settings->servers[i].name, name) == 0)
-            return &settings->servers[i];
+    for (size_t i = 0; i < config->server_count; i++) {
+        if (!name || strcmp(config->servers[i].name, name) == 0)
+            return &config->servers[i];
     }
     return NULL;
 }
 
-void settings_print_sample(FILE *out)
+void agent_config_print_sample(FILE *out)
 {
     config_sample(agent_keys, out);
 }

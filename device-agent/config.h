@@ -1,6 +1,6 @@
-/* device-agent/settings.h - agent.conf: which keys there are, and their values once checked. */
-#ifndef AGENT_SETTINGS_H
-#define AGENT_SETTINGS_H
+/* device-agent/config.h - agent.conf: which keys there are, and their values once checked. */
+#ifndef AGENT_CONFIG_H
+#define AGENT_CONFIG_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -10,14 +10,14 @@
 #include "runtime/error.h"
 #include "runtime/log.h"
 
-#define SETTINGS_FILE_DEFAULT "/etc/shutport/agent.conf"
-#define SETTINGS_ENV_PREFIX "SHUTPORT_AGENT"
-#define SETTINGS_SERVERS_MAX 8u
-#define SETTINGS_TEXT_MAX 255u /* of each identification text */
+#define AGENT_CONFIG_FILE_DEFAULT "/etc/shutport/agent.conf"
+#define AGENT_CONFIG_ENV_PREFIX "SHUTPORT_AGENT"
+#define AGENT_SERVERS_MAX 8u
+#define AGENT_TEXT_MAX 255u /* of each identification text */
 
 struct config;
 
-struct server_settings {
+struct server_config {
     const char *name;    /* the section's title; a directory under state_dir */
     const char *url;     /* "https://..." without a trailing slash */
     const char *ca_file; /* NULL: the system's store */
@@ -26,7 +26,7 @@ struct server_settings {
 };
 
 /* Texts belong to `config`; NULL where the configuration leaves them empty. */
-struct settings {
+struct agent_config {
     struct config *config;
     const char *state_dir;
     enum log_level log_level;
@@ -35,26 +35,26 @@ struct settings {
     size_t window_bytes, window_bytes_max, send_budget_bytes, streams_max;
     uint16_t keepalive_s;
     uint64_t service_check_ms; /* 0: never unasked */
-    struct server_settings servers[SETTINGS_SERVERS_MAX];
+    struct server_config servers[AGENT_SERVERS_MAX];
     size_t server_count;
     struct service_table services;
-    char host_name[SETTINGS_TEXT_MAX + 1];
+    char host_name[AGENT_TEXT_MAX + 1];
 };
 
 /* What shutport-agent and shutport-agent-register take alike on their command line. */
-struct settings_source {
+struct agent_config_source {
     const char *path;
     const char *const *overrides; /* "key=value" */
     size_t override_count;
 };
 
 /* Every fault goes to `errors`. RT_E_VALUE, RT_E_NOT_FOUND, RT_E_IO, RT_E_NO_MEMORY. */
-enum rt_err settings_load(const struct settings_source *source, FILE *errors,
-                          struct settings **ret_settings);
-void settings_free(struct settings *settings); /* NULL is fine */
+enum rt_err agent_config_load(const struct agent_config_source *source, FILE *errors,
+                              struct agent_config **ret_config);
+void agent_config_free(struct agent_config *config); /* NULL is fine */
 /* NULL: no such section. `name` NULL: the only one, or the first. */
-const struct server_settings *settings_find_server(const struct settings *settings,
-                                                   const char *name);
-void settings_print_sample(FILE *out);
+const struct server_config *agent_config_find_server(const struct agent_config *config,
+                                                     const char *name);
+void agent_config_print_sample(FILE *out);
 
 #endif

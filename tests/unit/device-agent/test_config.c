@@ -5,26 +5,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "device-agent/settings.h"
+#include "device-agent/config.h"
 
 #define SERVER "server \"main\" { url = \"https://portal.example.com\" }\n"
 
 /* Load `text` as a file; `said` gets what was complained about. */
-static enum rt_err load(const char *dir, const char *text, struct settings **ret_settings,
+static enum rt_err load(const char *dir, const char *text, struct agent_config **ret_config,
                         char *said, size_t cap)
 {
     directory_put(dir, "agent.conf", text, 0644);
-    const struct settings_source source = {.path = directory_path(dir, "agent.conf")};
+    const struct agent_config_source source = {.path = directory_path(dir, "agent.conf")};
     FILE *errors = fmemopen(said, cap, "w");
     assert_non_null(errors);
-    enum rt_err err = settings_load(&source, errors, ret_settings);
+    enum rt_err err = agent_config_load(&source, errors, ret_config);
     fclose(errors);
     return err;
 }
 
 static void a_small_file_is_enough(void **state)
 {
-    struct settings *s = NULL;
+    struct agent_config *s = NULL;
     char said[512] = "";
     assert_int_equal(load(*state, SERVER "service \"web\" { url = \"http://127.0.0.1:80\" }", &s,
                           said, sizeof(said)),
@@ -33,8 +33,8 @@ static void a_small_file_is_enough(void **state)
     assert_int_equal(s->log_level, LOG_INFO);
     assert_true(strlen(s->name) > 0); /* the host's */
     assert_int_equal(s->server_count, 1);
-    assert_string_equal(settings_find_server(s, NULL)->url, "https://portal.example.com");
-    assert_null(settings_find_server(s, "other"));
+    assert_string_equal(agent_config_find_server(s, NULL)->url, "https://portal.example.com");
+    assert_null(agent_config_find_server(s, "other"));
     assert_null(s->servers[0].proxy);
     assert_int_equal(s->services.count, 1);
     assert_ptr_equal(service_find(&s->services, "web", 3), &s->services.items[0]);
@@ -44,18 +44,18 @@ static void a_small_file_is_enough(void **state)
     assert_null(service_find(&s->services, "", 0));
     assert_true(s->services.items[0].reset_on_abort);
     assert_null(s->services.items[0].tls);
-    settings_free(s);
+    agent_config_free(s);
 }
 
 static void the_sample_that_ships_is_good(void **state)
 {
-    const struct settings_source source = {.path = SAMPLE};
-    struct settings *s = NULL;
+    const struct agent_config_source source = {.path = SAMPLE};
+    struct agent_config *s = NULL;
     (void)state;
-    assert_int_equal(settings_load(&source, stderr, &s), RT_OK);
+    assert_int_equal(agent_config_load(&source, stderr, &s), RT_OK);
     assert_int_equal(s->server_count, 1);
     assert_int_equal(s->services.count, 1);
-    settings_free(s);
+    agent_config_free(s);
 }
 
 static void every_fault_is_refused_with_what_to_do(void **state)
@@ -102,7 +102,7 @@ static void every_fault_is_refused_with_what_to_do(void **state)
         {"no_such_key = 1", "no_such_key"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct settings *s = NULL;
+        struct agent_config *s = NULL;
         char said[2048] = "";
         enum rt_err err = load(*state, cases[i].text, &s, said, sizeof(said));
         if (err == RT_OK || !strstr(said, cases[i].said))
@@ -117,12 +117,12 @@ static void one_server_too_many_is_refused(void **state)
 {
     char text[1024] = "";
     char said[512] = "";
-    struct settings *s = NULL;
-    for (unsigned i = 0; i < SETTINGS_SERVERS_MAX; i++)
+    struct agent_config *s = NULL;
+    for (unsigned i = 0; i < AGENT_SERVERS_MAX; i++)
         snprintf(text + strlen(text), sizeof(text) - strlen(text),
                  "server \"s%u\" { url = \"https://a\" }\n", i);
     assert_int_equal(load(*state, text, &s, said, sizeof(said)), RT_OK);
-    settings_free(s);
+    agent_config_free(s);
     s = NULL;
     snprintf(text + strlen(text), sizeof(text) - strlen(text),
              "server \"one-more\" { url = \"https://a\" }\n");
