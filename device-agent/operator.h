@@ -1,0 +1,74 @@
+/* device-agent/operator.h - what the operator may do, whichever way he comes: screens, panel, command line. The one place
+ * that changes settings and registrations of a running agent; it checks, stores, then has it carried out. Settings change
+ * live, without dropping the constant connection. */
+#ifndef AGENT_OPERATOR_H
+#define AGENT_OPERATOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "device-agent/settings.h"
+#include "runtime/error.h"
+
+struct json;
+struct operator;
+
+/* How the operator came (R19). */
+enum operator_way {
+    OPERATOR_PANEL = 0, /* loopback, control socket: the device itself */
+    OPERATOR_NETWORK,   /* the gate, after the administrator's password */
+    OPERATOR_SERVER
+}; /* the service `settings`, by a server that may manage */
+
+enum operator_result {
+    OPERATOR_DONE = 0,
+    OPERATOR_STALE,   /* the form was made from an older revision */
+    OPERATOR_INVALID, /* `ret_detail` says what */
+    OPERATOR_LOCKOUT, /* the guard: no request came through the relay in the last minutes; may be insisted on */
+    OPERATOR_NOT_ALLOWED, /* not this way */
+    OPERATOR_NOT_STORED   /* disk full or broken; nothing changed */
+};
+const char *operator_result_text(enum operator_result result);
+
+const struct settings *operator_settings(const struct operator* op);
+/* All or nothing. `insist` overrides the guard. A change that disables direct access starts a trial of
+ * OPERATOR_TRIAL_S, and is taken back, over power cycles too, unless operator_confirm comes through the relay. */
+#define OPERATOR_TRIAL_S 120u
+#define OPERATOR_PROOF_S                                                                           \
+    300u /* a request through the relay within this proves that the way works */
+enum operator_result operator_apply(struct operator* op, enum operator_way way,
+                                    const struct settings *wanted, bool insist,
+                                    const char **ret_detail);
+enum operator_result operator_confirm(struct operator* op, enum operator_way way);
+/* Seconds until the trial is taken back; 0 = none. */
+uint32_t operator_trial_s(const struct operator* op);
+/* The relay carried a request. */
+void operator_relayed(struct operator* op);
+
+/* Registration (R1, R18) by the program beside this one: the password goes to its standard input, is wiped here, and is
+ * never stored. Progress and outcome are in operator_describe ("registering"); one at a time per server. */
+struct operator_registration {
+    const char *server; /* an existing name, or a new one (R10) */
+    const char *url, *user, *password;
+    bool may_manage;
+    bool
+        disable_direct; /* R18's switch: applied on every interface that is enabled, once registered */
+};
+enum operator_result operator_register(struct operator* op, enum operator_way way,
+                                       const struct operator_registration *request,
+                                       const char **ret_detail);
+enum operator_result operator_unregister(struct operator* op, enum operator_way way,
+                                         const char *server, const char **ret_detail);
+enum operator_result operator_connect(struct operator* op, const char *server,
+                                      const char **ret_detail);
+enum operator_result operator_disconnect(struct operator* op, const char *server,
+                                         const char **ret_detail);
+/* DNS, TCP, TLS, sign-in, MQTT, subscription: each with its time, up to the one that fails. Outcome in "testing". */
+enum operator_result operator_test(struct operator* op, const char *server,
+                                   const char **ret_detail);
+
+/* Everything a screen shows: settings, interfaces, links, registrations, trial, what is under way. */
+void operator_describe(const struct operator* op, struct json *out);
+
+#endif
