@@ -6,11 +6,19 @@ import pytest
 
 from stack_under_test import WORK, Stack
 
+LONG_FIRST = ("test_kills", "test_transfers_survive", "test_run", "test_soak", "test_bad_network", "test_grace", "test_liveness",
+              "test_memory", "test_agent", "test_broker", "test_broker_proof", "test_isolation", "test_errors", "test_ctl")
+
 
 def pytest_sessionstart(session):
     if os.geteuid() != 0:
         raise pytest.UsageError("the end-to-end tests make network namespaces and small file systems: run them as root")
     WORK.mkdir(parents=True, exist_ok=True)
+
+
+def pytest_collection_modifyitems(items):
+    """The long ones first, so that two processes end at about the same time."""
+    items.sort(key=lambda item: LONG_FIRST.index(item.path.stem) if item.path.stem in LONG_FIRST else len(LONG_FIRST))
 
 
 def pytest_sessionfinish(session, exitstatus):
