@@ -48,8 +48,10 @@ static bool drop_trusted(void *user, void *value)
 /* Before entries are made, so that making one never frees another. */
 static void make_room(struct limiter *l, size_t count, uint64_t now_ms)
 {
-    if (l->entries.count + count > LIMITER_ENTRIES_MAX)
-        map_sweep(&l->entries, drop_old, &now_ms);
+    if (l->entries.count + count <= LIMITER_ENTRIES_MAX || now_ms < l->sweep_at_ms)
+        return;
+    l->sweep_at_ms = now_ms + LIMITER_SWEEP_EVERY_MS;
+    map_sweep(&l->entries, drop_old, &now_ms);
     if (l->entries.count + count > LIMITER_ENTRIES_MAX)
         map_sweep(&l->entries, drop_trusted, &now_ms);
 }

@@ -15,10 +15,13 @@
 #define LIMITER_ACCOUNT_EVERY_MS 90000u /* 10 in 15 minutes, 40 an hour */
 #define LIMITER_ADDRESS_BURST 30u
 #define LIMITER_ADDRESS_EVERY_MS 30000u
+#define LIMITER_SWEEP_EVERY_MS 1000u
 #define LIMITER_ENTRIES_MAX 20000u /* when full of failures, unknown names and addresses wait */
 
 struct limiter { /* zeroed = empty */
     struct map entries;
+    uint64_t
+        sweep_at_ms; /* not looked for old ones before this: a full table is not walked for each stranger */
 };
 
 void limiter_done(struct limiter *l);
