@@ -7,8 +7,8 @@
 
 #include "bridge/credential.h"
 #include "bridge/form.h"
-#include "portal/assets.h"
 #include "portal/pages.h"
+#include "runtime/assets.h"
 #include "runtime/crypto.h"
 #include "runtime/log.h"
 

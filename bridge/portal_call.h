@@ -11,7 +11,7 @@
 #include "bridge/portal_pipe.h"
 #include "bridge/problem.h"
 #include "bridge/sign_in.h"
-#include "portal/html.h"
+#include "runtime/html.h"
 #include "runtime/json.h"
 
 #define CALL_HEADERS_MAX 4u /* of its own, beside the security headers */

@@ -1,4 +1,4 @@
-"""portal/generate-templates refuses what could write a value unescaped or say nothing: each planted mistake ends the build."""
+"""cmake/generate-templates refuses what could write a value unescaped or say nothing: each planted mistake ends the build."""
 import pathlib
 import subprocess
 import sys
@@ -29,7 +29,7 @@ class Generator(unittest.TestCase):
 
     def generate(self, template, data=DATA):
         (self.root / "templates/page.html").write_text(data + template)
-        done = subprocess.run([sys.executable, SOURCE / "portal/generate-templates", "--root", self.root,
+        done = subprocess.run([sys.executable, SOURCE / "cmake/generate-templates", "--name", "portal", "--root", self.root,
                                "--out", self.root / "out"], capture_output=True, text=True, timeout=30, check=False)
         return done.returncode, done.stderr
 

@@ -1,7 +1,7 @@
-/* portal/html.h - the only ways in which generated pages write: each escapes for its place. PURE but for the heap.
+/* runtime/html.h - the only ways in which generated pages write: each escapes for its place. PURE but for the heap.
  * html_literal is for the generator's own output; a lint check keeps it out of hand-written code. */
-#ifndef PORTAL_HTML_H
-#define PORTAL_HTML_H
+#ifndef RUNTIME_HTML_H
+#define RUNTIME_HTML_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -45,7 +45,7 @@ const char *html_language_tag(enum html_language language); /* "en", "ja" */
 /* The translation; the message itself when there is none. */
 const char *html_translate(enum html_language language, const char *message);
 
-/* Generated: sorted by `message`; texts[HTML_EN] is the message itself. */
+/* Generated, one table in each program that makes pages: sorted by `message`; texts[HTML_EN] is the message itself. */
 struct html_translation {
     const char *message;
     const char *texts[HTML_LANGUAGE_COUNT];

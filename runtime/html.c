@@ -1,5 +1,5 @@
-/* portal/html.c - see html.h. */
-#include "portal/html.h"
+/* runtime/html.c - see html.h. */
+#include "runtime/html.h"
 
 #include <stdint.h>
 #include <stdlib.h>
