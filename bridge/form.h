@@ -1,4 +1,4 @@
-/* bridge/form.h - application/x-www-form-urlencoded and percent-encoding. PURE. */
+/* bridge/form.h - texts put together, and percent-encoding, beside runtime/form.h. PURE. */
 #ifndef BRIDGE_FORM_H
 #define BRIDGE_FORM_H
 
@@ -6,8 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The first value of `name`, decoded and NUL-terminated. False: none, not well-formed, a NUL inside, or too long. */
-bool form_get(const uint8_t *body, size_t len, const char *name, char *out, size_t cap);
+#include "runtime/form.h"
+
 /* Without regard to any locale. */
 static inline char ascii_lower(char c)
 {
