@@ -68,7 +68,14 @@ enum operator_result operator_disconnect(struct operator* op, const char *server
 enum operator_result operator_test(struct operator* op, const char *server,
                                    const char **ret_detail);
 
-/* Everything a screen shows: settings, interfaces, links, registrations, trial, what is under way. */
+/* Everything a screen shows: settings, interfaces, links, registrations, trial, what is under way.
+ *   "revision" N, "trial_s" N (0: none)
+ *   "interfaces" [{"name", "up" bool, "addresses" [text]}]: all that the kernel has, without loopback
+ *   "gate" [{"interface", "scheme", "verdict", "reason", "carried_out"}]: of gate_describe
+ *   "servers" [{all of link_describe; "may_manage" bool, "primary" bool, and, once there was one:
+ *     "registering" {"state" "running" | "done" | "failed", "detail" text, "at" seconds since 1970},
+ *     "testing" {"state" the same, "at", "steps" [{"name" "dns" | "tcp" | "tls" | "sign-in" | "mqtt" | "subscription",
+ *                "ok" bool, "ms" N, "detail" text}]}}]: configured ones and those made on the screens */
 void operator_describe(const struct operator* op, struct json *out);
 
 #endif
