@@ -1,5 +1,5 @@
 /* device-agent/netif.h - the network interfaces as the kernel tells them (netlink): made, renamed, renumbered, up, down.
- * On the loop; nothing is asked for twice, nothing polled. */
+ * On the loop, never polled: each burst of notices leads to one look at the whole. */
 #ifndef AGENT_NETIF_H
 #define AGENT_NETIF_H
 
