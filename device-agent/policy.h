@@ -36,7 +36,8 @@ enum policy_family { POLICY_IPV4 = 0, POLICY_IPV6 };
 struct policy_verdict {
     enum policy_direct direct;
     enum policy_reason reason;
-    bool is_dropped; /* closed without a trace where the rights are there (R26), else refused */
+    bool
+        is_dropped; /* closed without a trace where the rights are there (R26), else refused; never on loopback */
 };
 
 /* A direct hit that came in by `interface`, whatever address it was sent to (S14). */
@@ -49,7 +50,8 @@ struct policy_link_verdict {
     bool is_preferred; /* INTERFACE_UPLINK_PREFER */
     enum policy_reason reason;
 };
-/* The constant connection, leaving by `interface`. R24: where direct access is disabled it is always allowed. */
+/* The constant connection, leaving by `interface` (R23: "judged for the interface that carries it"; R21). An interface that
+ * was never set up may carry it: a device that nobody set up is reachable through the server and in no other way. */
 struct policy_link_verdict policy_link(const struct settings *settings, const char *interface);
 
 /* R24: after `now` replaced `before`, the constant connection is to be switched on although the operator had

@@ -76,10 +76,22 @@ const struct settings_server *settings_find_server(const struct settings *s, con
 struct settings_server *settings_server(struct settings *s, const char *name);
 bool settings_equal(const struct settings *a, const struct settings *b); /* but for the revision */
 
-/* The stored form. Without `with_secrets` the administrator's hash is left out ("administrator_set" says whether). */
+/* 1 to SETTINGS_INTERFACE_NAME_MAX of A-Z a-z 0-9 . _ - + @, not "." or "..": fit for a path, a log and an nft table. */
+bool settings_interface_name_is_valid(const char *name);
+
+/* The members, added to `out`. Without `with_secrets` the administrator's hash is left out ("administrator_set" says
+ * whether there is one). */
 void settings_to_json(const struct settings *s, bool with_secrets, struct json *out);
-/* RT_E_VALUE: not a whole, valid set; `ret_detail` (a literal) names the member. */
+/* RT_E_VALUE: not a whole, valid set (a member is missing, unknown or wrong; a name comes twice); `ret_detail` (a literal)
+ * names the member. The administrator's hash alone may be absent: none. */
 enum rt_err settings_from_json(const struct json *doc, struct settings *ret_settings,
                                const char **ret_detail);
+
+const char *interface_line_text(enum interface_line line);       /* "none", "main", "second" */
+const char *interface_uplink_text(enum interface_uplink uplink); /* "auto", "prefer", "never" */
+const char *direct_answer_text(enum direct_answer answer);       /* "device", "list", "closed" */
+bool interface_line_parse(const char *text, enum interface_line *ret_line);
+bool interface_uplink_parse(const char *text, enum interface_uplink *ret_uplink);
+bool direct_answer_parse(const char *text, enum direct_answer *ret_answer);
 
 #endif

@@ -358,6 +358,11 @@ bool json_bool(const struct json *object, const char *key, bool *ret_value)
     return true;
 }
 
+bool json_is_array(const struct json *value)
+{
+    return cJSON_IsArray(as_item(value));
+}
+
 size_t json_count(const struct json *array)
 {
     return cJSON_IsArray(as_item(array)) ? (size_t)cJSON_GetArraySize(as_item(array)) : 0;
