@@ -79,11 +79,14 @@ void client_answer_abort(struct client *c);
 /* A complete small answer in one call: error pages. Forgets the responder; closes if the body was not read. */
 void client_answer_whole(struct client *c, const struct answer *answer, const void *body,
                          size_t len);
-/* The same with a numbered error, as a page or as problem+json, whichever the client reads; `extra` fields may be
- * NULL. `detail` and `retry_after_s` as for problem_body. */
+/* The same with a numbered error, as a page in the client's language or as problem+json, whichever it reads; `extra`
+ * fields may be NULL. */
 void client_answer_problem(struct client *c, enum problem problem, const char *detail,
                            unsigned retry_after_s, const struct http_field *extra,
                            size_t extra_count);
+/* The same, with all that problem_body can say. */
+void client_answer_words(struct client *c, enum problem problem, const struct problem_words *words,
+                         const struct http_field *extra, size_t extra_count);
 /* Send the 101 head and become a byte pipe: client_body_* and client_answer_body are then raw; at_end = FIN seen. */
 void client_answer_upgrade(struct client *c, const struct answer *answer);
 /* In a tunnel: no more bytes towards the client. */

@@ -414,22 +414,27 @@ void client_answer_whole(struct client *c, const struct answer *answer, const vo
     client_answer_end(c, NULL, 0);
 }
 
-void client_answer_problem(struct client *c, enum problem problem, const char *detail,
-                           unsigned retry_after_s, const struct http_field *extra,
-                           size_t extra_count)
+static struct http_field field_of(const char *name, const char *value)
+{
+    return (struct http_field){{name, strlen(name)}, {value, strlen(value)}};
+}
+
+void client_answer_words(struct client *c, enum problem problem, const struct problem_words *words,
+                         const struct http_field *extra, size_t extra_count)
 {
     struct http_field fields[8];
     char retry[16];
     char *body = NULL;
     size_t len = 0, count = 0;
-    bool html = problem_wants_html(c->request.head);
-    const char *type = problem_content_type(html);
-    fields[count++] = (struct http_field){{"Content-Type", 12}, {type, strlen(type)}};
-    fields[count++] = (struct http_field){{"Cache-Control", 13}, {"no-store", 8}};
-    fields[count++] = (struct http_field){{"X-Content-Type-Options", 22}, {"nosniff", 7}};
-    if (retry_after_s > 0) {
-        int n = snprintf(retry, sizeof(retry), "%u", retry_after_s);
-        fields[count++] = (struct http_field){{"Retry-After", 11}, {retry, (size_t)n}};
+    const struct problem_reader reader = problem_reader_of(c->request.head);
+    fields[count++] = field_of("Content-Type", problem_content_type(reader.wants_html));
+    fields[count++] = field_of("Cache-Control", "no-store");
+    fields[count++] = field_of("X-Content-Type-Options", "nosniff");
+    if (reader.wants_html)
+        fields[count++] = field_of("Content-Security-Policy", problem_policy);
+    if (words->retry_after_s > 0) {
+        (void)snprintf(retry, sizeof(retry), "%u", words->retry_after_s);
+        fields[count++] = field_of("Retry-After", retry);
     }
     for (size_t i = 0; i < extra_count && count < sizeof(fields) / sizeof(fields[0]); i++)
         fields[count++] = extra[i];
@@ -437,10 +442,18 @@ void client_answer_problem(struct client *c, enum problem problem, const char *d
                                   .fields = fields,
                                   .field_count = count,
                                   .framing = ANSWER_LENGTH};
-    if (!problem_body(problem, html, detail, retry_after_s, &body, &len))
+    if (!problem_body(problem, words, &reader, &body, &len))
         len = 0; /* the status must do */
     client_answer_whole(c, &answer, body ? body : "", len);
     free(body);
+}
+
+void client_answer_problem(struct client *c, enum problem problem, const char *detail,
+                           unsigned retry_after_s, const struct http_field *extra,
+                           size_t extra_count)
+{
+    const struct problem_words words = {.detail = detail, .retry_after_s = retry_after_s};
+    client_answer_words(c, problem, &words, extra, extra_count);
 }
 
 /* ---- tunnels ---- */

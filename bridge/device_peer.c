@@ -566,12 +566,14 @@ bool device_peer_is_idle(const struct device_peer *p)
 
 void device_peer_end(struct device_peer *p, enum wire_code why)
 {
+    enum exchange_cut cut =
+        why == WIRE_CODE_REVOKED ? EXCHANGE_CUT_DEVICE_GONE : EXCHANGE_CUT_STOPPING;
     drop_all_listed(p, why);
     wire_session_end(p->session, p->env->now_ms(), why);
     while (!TAILQ_EMPTY(&p->exchanges)) /* those whose stream had ended already */
-        exchange_cut(TAILQ_FIRST(&p->exchanges), why);
+        exchange_cut(TAILQ_FIRST(&p->exchanges), cut);
     while (!TAILQ_EMPTY(&p->retries))
-        exchange_cut(TAILQ_FIRST(&p->retries), why);
+        exchange_cut(TAILQ_FIRST(&p->retries), cut);
 }
 
 static void cut_exchanges(struct exchange_list *list, const uint8_t credential_hash[32])
@@ -580,7 +582,7 @@ static void cut_exchanges(struct exchange_list *list, const uint8_t credential_h
     while (x) {
         struct exchange *next = TAILQ_NEXT(x, link);
         if (exchange_is_of(x, credential_hash))
-            exchange_cut(x, WIRE_CODE_REVOKED);
+            exchange_cut(x, EXCHANGE_CUT_SIGNED_OUT);
         x = next;
     }
 }

@@ -2,7 +2,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "bridge/exchange_state.h"
 #include "bridge/presence.h"
@@ -87,12 +86,13 @@ static unsigned retry_after_s(enum problem problem)
     return problem == PROBLEM_BUSY ? RELAY_RETRY_BUSY_S : 0;
 }
 
-static void last_seen_text(const struct relay_env *env, const char *device, char *out, size_t cap)
+static void tell_offline(const struct relay_env *env, const struct request *request)
 {
-    time_t at = (time_t)env->last_seen_s(env->user, device);
-    struct tm tm;
-    if (!at || !gmtime_r(&at, &tm) || !strftime(out, cap, "Last seen %Y-%m-%dT%H:%M:%SZ.", &tm))
-        snprintf(out, cap, "Not seen yet.");
+    const struct problem_words words = {.tells_last_seen = true,
+                                        .last_seen_s =
+                                            env->last_seen_s(env->user, request->route.device),
+                                        .retry_after_s = RELAY_RETRY_OFFLINE_S};
+    client_answer_words(request->client, PROBLEM_OFFLINE, &words, NULL, 0);
 }
 
 static void count_problem(struct relay_counters *counters, enum problem problem)
@@ -105,15 +105,12 @@ static void count_problem(struct relay_counters *counters, enum problem problem)
 
 void exchange_refuse_offline(struct relay_env *env, const struct request *request)
 {
-    char seen[64];
-    last_seen_text(env, request->route.device, seen, sizeof(seen));
     count_problem(&env->counters, PROBLEM_OFFLINE);
-    client_answer_problem(request->client, PROBLEM_OFFLINE, seen, RELAY_RETRY_OFFLINE_S, NULL, 0);
+    tell_offline(env, request);
 }
 
 void exchange_fail(struct exchange *x, enum problem problem, const char *detail)
 {
-    char seen[64];
     bool can_tell = x->state == EXCHANGE_ASKING || x->state == EXCHANGE_RETRYING;
     log_info("relay", can_tell ? "request refused" : "answer broken off",
              log_u64("request", x->request->id), log_str("device", device_peer_id(x->peer)),
@@ -121,12 +118,10 @@ void exchange_fail(struct exchange *x, enum problem problem, const char *detail)
              log_str("detail", detail));
     count_problem(&x->env->counters, problem);
     drop_channel(x, WIRE_CODE_CANCELLED);
-    if (problem == PROBLEM_OFFLINE && !detail) {
-        last_seen_text(x->env, device_peer_id(x->peer), seen, sizeof(seen));
-        detail = seen;
-    }
     const struct request *request = x->request;
-    if (can_tell)
+    if (can_tell && problem == PROBLEM_OFFLINE && !detail)
+        tell_offline(x->env, request);
+    else if (can_tell)
         client_answer_problem(request->client, problem, detail, retry_after_s(problem), NULL, 0);
     else
         client_answer_abort(request->client);
@@ -330,10 +325,19 @@ bool exchange_is_of(const struct exchange *x, const uint8_t credential_hash[32])
     return memcmp(x->request->who.credential_hash, credential_hash, 32) == 0;
 }
 
-void exchange_cut(struct exchange *x, enum wire_code why)
+void exchange_cut(struct exchange *x, enum exchange_cut why)
 {
-    exchange_fail(x, why == WIRE_CODE_REVOKED ? PROBLEM_NOT_SIGNED_IN : PROBLEM_OFFLINE,
-                  verdict_detail(why));
+    switch (why) {
+    case EXCHANGE_CUT_DEVICE_GONE:
+        exchange_fail(x, PROBLEM_NO_DEVICE, NULL);
+        return;
+    case EXCHANGE_CUT_SIGNED_OUT:
+        exchange_fail(x, PROBLEM_NOT_SIGNED_IN, NULL);
+        return;
+    case EXCHANGE_CUT_STOPPING:
+        exchange_fail(x, PROBLEM_OFFLINE, verdict_detail(WIRE_CODE_STOPPING));
+        return;
+    }
 }
 
 /* --- time --- */

@@ -17,9 +17,6 @@
 #define CSRF_OF_SESSION 1u
 #define CSRF_OF_FORM 2u
 
-/* Pages that stand alone: nothing but their own style. */
-static const char alone_policy[] = "default-src 'none'; style-src 'unsafe-inline'; "
-                                   "frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
 static const char api_policy[] = "default-src 'none'; frame-ancestors 'none'";
 
 static const struct rt_httpd_header security_headers[] = {
@@ -172,7 +169,9 @@ static void send_json_problem(struct portal_call *call, enum problem p, const ch
 {
     char *body = NULL;
     size_t len = 0;
-    problem_body(p, false, detail, retry_after_s, &body, &len);
+    const struct problem_words words = {.detail = detail, .retry_after_s = retry_after_s};
+    const struct problem_reader reader = {.wants_html = false};
+    (void)problem_body(p, &words, &reader, &body, &len);
     call_send(call, problem_status(p), problem_content_type(false), api_policy, body, len);
     free(body);
 }
@@ -238,7 +237,7 @@ void call_answer_again(struct portal_call *call, enum problem p, const char *det
                                                .hint = again_url ? NULL : problem_hint(p),
                                                .code = problem_code(p),
                                                .again_url = again_url});
-    send_html(call, problem_status(p), alone_policy, &page);
+    send_html(call, problem_status(p), problem_policy, &page);
 }
 
 /* "gzip" named without "q=0". */

@@ -5,9 +5,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "portal/pages.h"
 #include "runtime/json.h"
+
+#define ACCEPT_LANGUAGE_BYTES_MAX 256u /* a longer wish is not read */
+#define ISO_BYTES 24u
+#define WATCHED_STATUS 503u
 
 static const struct {
     unsigned status;
@@ -61,6 +66,12 @@ static const struct {
     [PROBLEM_RATE_LIMIT] = {429, "E5001", "Too many attempts", NULL},
 };
 
+/* The hash is that of the script in portal/templates/problem.html. */
+const char problem_policy[] =
+    "default-src 'none'; style-src 'unsafe-inline'; script-src "
+    "'sha256-Pk6MvYxgC2k8dtT5VQa34HPTJo99ADJXmHPdLlbBpbQ='; "
+    "connect-src 'self'; frame-ancestors 'self'; base-uri 'none'; form-action 'none'";
+
 static size_t row_of(enum problem p)
 {
     return (unsigned)p < PROBLEM_COUNT ? (size_t)p : PROBLEM_NONE;
@@ -98,28 +109,68 @@ bool problem_wants_html(const struct http_head *head)
     return false;
 }
 
-static bool html_body(enum problem p, const char *detail, unsigned retry_after_s, char **ret_body,
-                      size_t *ret_len)
+struct problem_reader problem_reader_of(const struct http_head *head)
 {
-    char retry[16] = "";
-    if (retry_after_s > 0)
-        snprintf(retry, sizeof(retry), "%u", retry_after_s);
-    struct html out = {0};
+    char accepted[ACCEPT_LANGUAGE_BYTES_MAX];
+    struct problem_reader reader = {.wants_html = problem_wants_html(head),
+                                    .may_watch = http_slice_is(head->method, "GET")};
+    const struct http_field *field = http_head_find(head, "Accept-Language");
+    if (field && field->value.len < sizeof(accepted)) {
+        memcpy(accepted, field->value.at, field->value.len);
+        accepted[field->value.len] = '\0';
+        reader.language = html_language_of(accepted);
+    }
+    return reader;
+}
+
+static void iso_of(uint64_t at_s, char out[ISO_BYTES])
+{
+    struct tm utc;
+    time_t at = (time_t)at_s;
+    if (at_s == 0 || !gmtime_r(&at, &utc) || !strftime(out, ISO_BYTES, "%Y-%m-%dT%H:%M:%SZ", &utc))
+        out[0] = '\0';
+}
+
+/* Only an answer that says when to come back is worth watching; other statuses do not pass by themselves. */
+static bool html_body(enum problem p, const struct problem_words *words,
+                      const struct problem_reader *reader, char **ret_body, size_t *ret_len)
+{
+    char retry[16] = "", seen[ISO_BYTES] = "";
+    struct html out = {.language = reader->language};
+    bool watches =
+        reader->may_watch && words->retry_after_s > 0 && problem_status(p) == WATCHED_STATUS;
+    if (words->retry_after_s > 0)
+        (void)snprintf(retry, sizeof(retry), "%u", words->retry_after_s);
+    if (words->tells_last_seen)
+        iso_of(words->last_seen_s, seen);
     page_problem(&out, &(struct page_problem){.title = problem_title(p),
-                                              .detail = detail,
+                                              .detail = words->detail,
                                               .hint = problem_hint(p),
-                                              .retry_after_s = retry,
+                                              .tells_last_seen = words->tells_last_seen,
+                                              .last_seen = seen,
+                                              .retry_after_s = watches ? "" : retry,
+                                              .watch_s = watches ? retry : "",
                                               .code = problem_code(p)});
     *ret_body = html_take(&out, ret_len);
     return *ret_body != NULL;
 }
 
+static void add_last_seen(struct json *root, const struct problem_words *words)
+{
+    char seen[ISO_BYTES], detail[ISO_BYTES + 16];
+    iso_of(words->last_seen_s, seen);
+    (void)snprintf(detail, sizeof(detail), *seen ? "Last seen %s." : "Not seen yet.", seen);
+    json_add_text(root, "detail", detail);
+    if (*seen)
+        json_add_text(root, "last_seen", seen);
+}
+
 /* RFC 9457; `code` is what programs should look at, `type` names the same. */
-static bool json_body(enum problem p, const char *detail, unsigned retry_after_s, char **ret_body,
+static bool json_body(enum problem p, const struct problem_words *words, char **ret_body,
                       size_t *ret_len)
 {
     char type[48];
-    snprintf(type, sizeof(type), "urn:shutport:error:%s", problem_code(p));
+    (void)snprintf(type, sizeof(type), "urn:shutport:error:%s", problem_code(p));
     struct json *root = json_new_object();
     if (!root)
         return false;
@@ -127,10 +178,12 @@ static bool json_body(enum problem p, const char *detail, unsigned retry_after_s
     json_add_text(root, "title", problem_title(p));
     json_add_u64(root, "status", problem_status(p));
     json_add_text(root, "code", problem_code(p));
-    if (detail)
-        json_add_text(root, "detail", detail);
-    if (retry_after_s > 0)
-        json_add_u64(root, "retry_after_s", retry_after_s);
+    if (words->detail)
+        json_add_text(root, "detail", words->detail);
+    else if (words->tells_last_seen)
+        add_last_seen(root, words);
+    if (words->retry_after_s > 0)
+        json_add_u64(root, "retry_after_s", words->retry_after_s);
     *ret_body = json_print(root);
     json_free(root);
     if (*ret_body)
@@ -138,11 +191,11 @@ static bool json_body(enum problem p, const char *detail, unsigned retry_after_s
     return *ret_body != NULL;
 }
 
-bool problem_body(enum problem p, bool html, const char *detail, unsigned retry_after_s,
-                  char **ret_body, size_t *ret_len)
+bool problem_body(enum problem p, const struct problem_words *words,
+                  const struct problem_reader *reader, char **ret_body, size_t *ret_len)
 {
-    return html ? html_body(p, detail, retry_after_s, ret_body, ret_len)
-                : json_body(p, detail, retry_after_s, ret_body, ret_len);
+    return reader->wants_html ? html_body(p, words, reader, ret_body, ret_len)
+                              : json_body(p, words, ret_body, ret_len);
 }
 
 const char *problem_content_type(bool html)

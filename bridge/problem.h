@@ -5,7 +5,9 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
+#include "runtime/html.h"
 #include "runtime/http_head.h"
 
 enum problem {
@@ -48,9 +50,26 @@ const char *problem_title(enum problem p); /* English */
 const char *problem_hint(enum problem p);
 /* Does this request want HTML (Accept names text/html)? */
 bool problem_wants_html(const struct http_head *head);
-/* `detail` is shown escaped; may be NULL; retry_after_s 0 = none. `ret_body` owned by the caller (free). False: no memory. */
-bool problem_body(enum problem p, bool html, const char *detail, unsigned retry_after_s,
-                  char **ret_body, size_t *ret_len);
+/* What is said beside the title. Zeroed: nothing. */
+struct problem_words {
+    const char
+        *detail; /* a message of portal/po/spoken-by-c.txt, or technical English; may be NULL */
+    bool tells_last_seen;
+    uint64_t last_seen_s;   /* wall clock; 0: never */
+    unsigned retry_after_s; /* 0 = none */
+};
+/* Who reads it. */
+struct problem_reader {
+    bool wants_html; /* else problem+json, which is in English */
+    bool may_watch;  /* a page that was asked for with GET: it may ask again by itself */
+    enum html_language language;
+};
+struct problem_reader problem_reader_of(const struct http_head *head);
+/* `ret_body` is owned by the caller (free). False: no memory. */
+bool problem_body(enum problem p, const struct problem_words *words,
+                  const struct problem_reader *reader, char **ret_body, size_t *ret_len);
+/* The Content-Security-Policy of that page: its own style and its own script, nothing else. */
+extern const char problem_policy[];
 const char *problem_content_type(bool html);
 
 #endif

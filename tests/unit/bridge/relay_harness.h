@@ -39,6 +39,7 @@ struct client {
     unsigned status, interim;
     enum problem problem;
     char detail[256];
+    uint64_t last_seen_s;
     char fields[4096];
     enum answer_framing framing;
     uint64_t length;
@@ -146,6 +147,14 @@ void client_answer_problem(struct client *c, enum problem problem, const char *d
     c->problem = problem;
     snprintf(c->detail, sizeof(c->detail), "%s", detail ? detail : "");
     forget(c);
+}
+
+void client_answer_words(struct client *c, enum problem problem, const struct problem_words *words,
+                         const struct http_field *extra, size_t extra_count)
+{
+    client_answer_problem(c, problem, words->tells_last_seen ? "last seen" : words->detail,
+                          words->retry_after_s, extra, extra_count);
+    c->last_seen_s = words->last_seen_s;
 }
 
 void client_answer_upgrade(struct client *c, const struct answer *answer)

@@ -10,7 +10,9 @@
 #include <cmocka.h>
 
 #include "bridge/problem.h"
+#include "bridge/verdict.h"
 #include "portal/pages.h"
+#include "runtime/crypto.h"
 #include "runtime/file.h"
 #include "runtime/json.h"
 
@@ -192,14 +194,31 @@ static void every_problem_has_its_section_in_the_documentation(void **state)
     free(text);
 }
 
+static void all_that_is_said_beside_a_problem_is_translated(void **state)
+{
+    (void)state;
+    for (unsigned code = 0; code < WIRE_CODE_COUNT; code++) {
+        const char *detail = verdict_detail((enum wire_code)code);
+        if (detail)
+            assert_string_not_equal(html_translate(HTML_JA, detail), detail);
+    }
+    for (enum problem p = PROBLEM_BAD_REQUEST; p < PROBLEM_COUNT; p++)
+        if (problem_hint(p))
+            assert_string_not_equal(html_translate(HTML_JA, problem_hint(p)), problem_hint(p));
+}
+
+static const struct problem_reader program = {.wants_html = false};
+static const struct problem_reader person = {.wants_html = true, .may_watch = true};
+
 static void a_problem_for_programs_is_json_and_carries_all(void **state)
 {
     (void)state;
+    const struct problem_words words = {.detail = "a \"quoted\"\n detail", .retry_after_s = 5};
     char *body = NULL;
     size_t len = 0;
     uint64_t number = 0;
     struct json *root = NULL;
-    assert_true(problem_body(PROBLEM_OFFLINE, false, "a \"quoted\"\n detail", 5, &body, &len));
+    assert_true(problem_body(PROBLEM_OFFLINE, &words, &program, &body, &len));
     assert_int_equal(json_parse(body, len, &root), RT_OK);
     assert_string_equal(json_text(root, "code"), "E2001");
     assert_string_equal(json_text(root, "detail"), "a \"quoted\"\n detail");
@@ -209,16 +228,104 @@ static void a_problem_for_programs_is_json_and_carries_all(void **state)
     free(body);
 }
 
-static void a_problem_for_people_is_a_page(void **state)
+static void programs_are_told_when_an_offline_device_was_seen(void **state)
 {
     (void)state;
+    struct problem_words words = {.tells_last_seen = true, .last_seen_s = 1700000000};
     char *body = NULL;
     size_t len = 0;
-    assert_true(problem_body(PROBLEM_OFFLINE, true, "Last seen <now>", 5, &body, &len));
-    assert_non_null(strstr(body, "The device is offline"));
-    assert_non_null(strstr(body, "Last seen &lt;now&gt;"));
+    assert_true(problem_body(PROBLEM_OFFLINE, &words, &program, &body, &len));
+    assert_non_null(strstr(body, "\"last_seen\":\"2023-11-14T22:13:20Z\""));
+    assert_non_null(strstr(body, "Last seen 2023-11-14T22:13:20Z."));
+    free(body);
+    words.last_seen_s = 0;
+    assert_true(problem_body(PROBLEM_OFFLINE, &words, &program, &body, &len));
+    assert_null(strstr(body, "\"last_seen\""));
+    assert_non_null(strstr(body, "Not seen yet."));
+    free(body);
+}
+
+static void a_problem_for_people_is_a_page_in_their_language(void **state)
+{
+    (void)state;
+    struct problem_words words = {.detail = "Broken <now>", .retry_after_s = 5};
+    struct problem_reader reader = person;
+    char *body = NULL;
+    size_t len = 0;
+    assert_true(problem_body(PROBLEM_BAD_ANSWER, &words, &reader, &body, &len));
+    assert_non_null(strstr(body, "The device&#39;s answer cannot be read"));
+    assert_non_null(strstr(body, "Broken &lt;now&gt;"));
     assert_non_null(strstr(body, "Try again in 5 s."));
-    assert_non_null(strstr(body, "E2001"));
+    assert_non_null(strstr(body, "E2003"));
+    free(body);
+    reader.language = HTML_JA;
+    words.detail = verdict_detail(WIRE_CODE_STOPPING);
+    assert_true(problem_body(PROBLEM_OFFLINE, &words, &reader, &body, &len));
+    assert_non_null(strstr(body, "<html lang=\"ja\""));
+    assert_non_null(strstr(body, html_translate(HTML_JA, problem_title(PROBLEM_OFFLINE))));
+    assert_null(strstr(body, "agent is stopping"));
+    free(body);
+}
+
+/* The header is the wish; the page's language follows it. */
+static void the_reader_is_read_from_the_request(void **state)
+{
+    (void)state;
+    static const char text[] = "POST / HTTP/1.1\r\nHost: a\r\nAccept: text/html\r\n"
+                               "Accept-Language: ja,en;q=0.5\r\n\r\n";
+    struct http_head head;
+    assert_int_equal(http_head_scan(text, sizeof(text) - 1, &head), HTTP_HEAD_OK);
+    struct problem_reader reader = problem_reader_of(&head);
+    assert_true(reader.wants_html && reader.language == HTML_JA);
+    assert_false(reader.may_watch); /* to load a page again is GET, not what was asked for */
+}
+
+static char *offline_page(bool may_watch)
+{
+    const struct problem_words words = {
+        .tells_last_seen = true, .last_seen_s = 1700000000, .retry_after_s = 5};
+    const struct problem_reader reader = {.wants_html = true, .may_watch = may_watch};
+    char *body = NULL;
+    size_t len = 0;
+    assert_true(problem_body(PROBLEM_OFFLINE, &words, &reader, &body, &len));
+    return body;
+}
+
+static void the_offline_page_watches_by_itself_where_it_was_asked_for_with_get(void **state)
+{
+    (void)state;
+    char *body = offline_page(true);
+    assert_non_null(strstr(body, "data-watch-s=\"5\""));
+    assert_non_null(strstr(body, "<noscript><meta http-equiv=\"refresh\" content=\"5\">"));
+    assert_non_null(strstr(body, "datetime=\"2023-11-14T22:13:20Z\""));
+    assert_null(strstr(body, "Try again in"));
+    free(body);
+    body = offline_page(false);
+    assert_non_null(strstr(body, "data-watch-s=\"\""));
+    assert_null(strstr(body, "http-equiv"));
+    assert_non_null(strstr(body, "Try again in 5 s."));
+    free(body);
+}
+
+static void the_policy_allows_exactly_the_script_of_the_page(void **state)
+{
+    (void)state;
+    static const char source[] = "script-src 'sha256-";
+    uint8_t digest[CRYPTO_SHA256_BYTES], allowed[CRYPTO_SHA256_BYTES + 1];
+    size_t allowed_len = 0;
+    char *body = offline_page(true);
+    const char *script = strstr(body, "<script>"), *end = strstr(body, "</script>");
+    const char *hash = strstr(problem_policy, source);
+    assert_true(script && end && hash);
+    script += strlen("<script>");
+    hash += strlen(source);
+    crypto_sha256(script, (size_t)(end - script), digest);
+    assert_int_equal(
+        crypto_base64_decode(hash, strcspn(hash, "'"), allowed, sizeof(allowed), &allowed_len),
+        RT_OK);
+    assert_int_equal(allowed_len, sizeof(digest));
+    assert_memory_equal(allowed, digest, sizeof(digest));
+    assert_null(strstr(end + 1, "<script"));
     free(body);
 }
 
@@ -234,7 +341,12 @@ int main(void)
         cmocka_unit_test(every_problem_has_a_code_a_status_and_a_translation),
         cmocka_unit_test(every_problem_has_its_section_in_the_documentation),
         cmocka_unit_test(a_problem_for_programs_is_json_and_carries_all),
-        cmocka_unit_test(a_problem_for_people_is_a_page),
+        cmocka_unit_test(all_that_is_said_beside_a_problem_is_translated),
+        cmocka_unit_test(programs_are_told_when_an_offline_device_was_seen),
+        cmocka_unit_test(a_problem_for_people_is_a_page_in_their_language),
+        cmocka_unit_test(the_reader_is_read_from_the_request),
+        cmocka_unit_test(the_offline_page_watches_by_itself_where_it_was_asked_for_with_get),
+        cmocka_unit_test(the_policy_allows_exactly_the_script_of_the_page),
     };
     return cmocka_run_group_tests_name("templates", tests, NULL, NULL);
 }
