@@ -67,8 +67,6 @@ static void look_at(void *user, const struct device_row *device)
     if (!auth_may_use_row(w->call->portal->options.auth, &w->call->who, device))
         return;
     bool is_online = device_is_online(w->call->portal, device->id);
-    w->list->visible_count++;
-    w->list->online_count += is_online;
     if (filter->wants_online != filter->wants_offline && is_online != filter->wants_online)
         return;
     if (w->after && strcmp(device->id, w->after) <= 0)
@@ -76,6 +74,7 @@ static void look_at(void *user, const struct device_row *device)
     if (filter->text[0] && !strstr(device->search, filter->text))
         return;
     w->list->match_count++;
+    w->list->online_count += is_online;
     if (w->after)
         keep_by_id(w, device);
     else

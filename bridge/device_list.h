@@ -18,8 +18,7 @@ struct device_filter {
 struct device_list {
     const struct device_row *rows[DEVICE_PAGE_COUNT]; /* borrowed: valid until the loop turns */
     size_t count;
-    size_t match_count;                 /* of all pages */
-    size_t visible_count, online_count; /* of all that the user may see */
+    size_t match_count, online_count; /* of those that pass the filter, on all pages */
 };
 
 /* From the request's `q` and `status`. */

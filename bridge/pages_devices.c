@@ -118,7 +118,7 @@ static void render_list(struct portal_call *call, const struct device_filter *fi
                        : filter->wants_offline ? "offline"
                                                : "",
                        page + 1);
-    snprintf(total, sizeof(total), "%zu", list->visible_count);
+    snprintf(total, sizeof(total), "%zu", list->match_count);
     snprintf(online, sizeof(online), "%zu", list->online_count);
     call_csrf(call, csrf);
     page_devices(out,
