@@ -1,6 +1,7 @@
 /* bridge/bridge.c - see bridge.h. Knows every part and what each needs from the others; decides nothing else. */
 #include "bridge/bridge.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,6 +27,9 @@
 #define SECRET_BYTES_MAX 256u
 #define CA_BYTES_MAX 262144u
 #define TLS_DETAIL_BYTES 256u
+/* Password hashing takes SIGN_IN_HASHES_AT_ONCE of them for a tenth of a second each, a look into a locked registry or a
+ * dead name server holds one for seconds: with libuv's default of 4 those together would make everybody's work wait. */
+#define POOL_THREADS "8"
 
 enum phase { PHASE_TESTING = 1, PHASE_OPEN, PHASE_DRAINING, PHASE_ENDED };
 
@@ -61,6 +65,14 @@ static enum rt_err load_tls(const struct bridge_config *config, struct rt_tls **
     return rt_tls_server_new(&certificate, 1, ret_tls, detail, TLS_DETAIL_BYTES);
 }
 
+/* For whoever must mend it; right after the call that failed. */
+static const char *why_unreadable(enum rt_err err)
+{
+    if (err == RT_E_IO && errno == EACCES)
+        return "no permission: let the user that runs the bridge read it (chown or chmod)";
+    return err == RT_E_IO ? strerror(errno) : rt_err_text(err);
+}
+
 static enum rt_err load_secret(const struct bridge_config *config, char **ret_secret)
 {
     return file_read_secret(config->broker_secret_file, SECRET_BYTES_MAX, ret_secret);
@@ -85,16 +97,16 @@ bool bridge_check_files(const struct bridge_config *config, FILE *errors)
     char *secret = NULL, *pem = NULL;
     struct rt_tls *tls = NULL;
     enum rt_err tls_err = load_tls(config, &tls, detail);
-    enum rt_err secret_err = load_secret(config, &secret);
-    enum rt_err ca_err = load_ca(config, &pem);
     if (tls_err)
         fprintf(errors, "certificate_file, key_file: %s\n", detail);
+    enum rt_err secret_err = load_secret(config, &secret);
     if (secret_err)
         fprintf(errors, "broker_secret_file = \"%s\": %s\n", config->broker_secret_file,
-                rt_err_text(secret_err));
+                why_unreadable(secret_err));
+    enum rt_err ca_err = load_ca(config, &pem);
     if (ca_err)
         fprintf(errors, "broker_ca_file = \"%s\": %s\n", config->broker_ca_file,
-                rt_err_text(ca_err));
+                why_unreadable(ca_err));
     rt_tls_drop(tls);
     free_secret(secret);
     free(pem);
@@ -250,13 +262,14 @@ static enum bridge_exit open_files(struct bridge *b)
                   "cannot read this bridge's broker credential, not starting; "
                   "'shutport-bridge bridge add NAME --secret-file FILE' makes one",
                   log_str("file", b->config->broker_secret_file),
-                  log_str("error", rt_err_text(err)));
+                  log_str("error", why_unreadable(err)));
         return BRIDGE_EXIT_CONFIG;
     }
     err = load_ca(b->config, &b->broker_ca_pem);
     if (err) {
         log_error("bridge", "cannot read the broker's CA, not starting",
-                  log_str("file", b->config->broker_ca_file), log_str("error", rt_err_text(err)));
+                  log_str("file", b->config->broker_ca_file),
+                  log_str("error", why_unreadable(err)));
         return BRIDGE_EXIT_CONFIG;
     }
     return BRIDGE_EXIT_OK;
@@ -473,6 +486,8 @@ enum bridge_exit bridge_run(const struct bridge_config *config)
 {
     struct bridge b = {.config = config, .phase = PHASE_TESTING};
     log_set_level(config->log_level);
+    if (setenv("UV_THREADPOOL_SIZE", POOL_THREADS, 0)) /* the operator's own choice stands */
+        return BRIDGE_EXIT_FAILED;
     if (rt_process_new(on_signal, &b, &b.process))
         return BRIDGE_EXIT_FAILED;
     log_info("bridge", "starting", log_str("version", SHUTPORT_VERSION),
