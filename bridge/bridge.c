@@ -370,6 +370,11 @@ static enum rt_err open_door(struct bridge *b)
         .relay = b->relay,
         .portal = b->pipe,
         .head_timeout_ms = (uint32_t)c->head_timeout_ms,
+        .idle_timeout_ms = (uint32_t)c->keep_alive_timeout_ms,
+        .body_window_ms = (uint32_t)c->body_timeout_ms,
+        .stall_timeout_ms = (uint32_t)c->stall_timeout_ms,
+        .connections_max = c->connections_max,
+        .connections_per_address_max = c->connections_per_address_max,
     };
     return door_new(&options, &b->door);
 }

@@ -49,10 +49,41 @@ static bool on_body(void *user, const uint8_t *data, size_t len)
     return true;
 }
 
-static const struct rt_http_parser_events parser_events = {.body = on_body};
+static struct http_slice trailer_text(struct client_trailers *t, struct http_slice s)
+{
+    char *at = t->text + t->text_len;
+    memcpy(at, s.at, s.len);
+    t->text_len += s.len;
+    return (struct http_slice){.at = at, .len = s.len};
+}
+
+/* More of them than there is room for is malformed framing. */
+static bool on_trailer(void *user, struct http_slice name, struct http_slice value)
+{
+    struct client_desk *desk = user;
+    if (!desk->trailers)
+        desk->trailers = calloc(1, sizeof(*desk->trailers));
+    struct client_trailers *t = desk->trailers;
+    if (!t || t->count == CLIENT_TRAILERS_COUNT_MAX ||
+        name.len + value.len > sizeof(t->text) - t->text_len)
+        return false;
+    t->fields[t->count].name = trailer_text(t, name);
+    t->fields[t->count].value = trailer_text(t, value);
+    t->count++;
+    return true;
+}
+
+static const struct rt_http_parser_events parser_events = {.body = on_body, .trailer = on_trailer};
+
+static void trailers_drop(struct client_desk *desk)
+{
+    free(desk->trailers);
+    desk->trailers = NULL;
+}
 
 static void desk_free(struct client_desk *desk)
 {
+    trailers_drop(desk);
     rt_http_parser_free(desk->parser);
     free(desk);
 }
@@ -68,6 +99,7 @@ static bool desk_take(struct client *c)
             sizeof(*desk)); /* not calloc: the buffer is large and written before it is read */
         if (!desk)
             return false;
+        desk->trailers = NULL;
         desk->parser = rt_http_parser_new(RT_HTTP_REQUEST, &parser_events, desk);
         if (!desk->parser) {
             free(desk);
@@ -86,6 +118,7 @@ static void desk_release(struct client *c)
         return;
     c->desk = NULL;
     desk->client = NULL;
+    trailers_drop(desk);
     if (c->env->desk_count >= CLIENT_DESKS_SPARE_MAX) {
         desk_free(desk);
         return;
@@ -194,6 +227,7 @@ static void request_reset(struct client *c)
     memset(&c->body, 0, sizeof(c->body));
     memset(&c->reply, 0, sizeof(c->reply));
     memset(&c->request, 0, sizeof(c->request));
+    trailers_drop(c->desk);
     c->request.client = c;
     c->request.head = &c->desk->head;
     c->request.id = ++c->env->last_id;
@@ -264,6 +298,13 @@ static void scan_head(struct client *c)
         return;
     }
     request_reset(c);
+    if (c->turned_away) {
+        c->reply.close_after = true;
+        c->env->refused++;
+        client_answer_problem(c, c->turned_away, c->turned_away_detail, CLIENT_TURNED_AWAY_RETRY_S,
+                              NULL, 0);
+        return;
+    }
     c->env->requests++;
     if (!begin_body(c)) {
         refuse_head(c, PROBLEM_BAD_REQUEST, "the body's framing is malformed");
@@ -393,6 +434,13 @@ void client_body_consume(struct client *c, size_t len)
 bool client_body_at_end(const struct client *c)
 {
     return c->body.len == 0 && (c->state == CLIENT_TUNNEL ? c->read_end : c->body.ended);
+}
+
+const struct http_field *client_body_trailers(const struct client *c, size_t *ret_count)
+{
+    const struct client_trailers *t = c->desk->trailers;
+    *ret_count = t ? t->count : 0;
+    return t ? t->fields : NULL;
 }
 
 uint64_t client_body_consumed(const struct client *c)
@@ -629,6 +677,12 @@ const char *client_peer_address(const struct client *c)
 void client_refuse(struct client *c)
 {
     client_abort(c);
+}
+
+void client_turn_away(struct client *c, enum problem problem, const char *detail)
+{
+    c->turned_away = problem;
+    c->turned_away_detail = detail;
 }
 
 void client_env_stop(struct client_env *env)

@@ -25,6 +25,7 @@ SLIST_HEAD(client_desk_list, client_desk);
 #define CLIENT_BODY_WINDOW_BYTES_MIN 4096u
 #define CLIENT_DRAIN_BYTES_MAX 262144u /* of a body nobody wanted, to keep the connection */
 #define CLIENT_DATE_BYTES 32u
+#define CLIENT_TURNED_AWAY_RETRY_S 5u
 
 struct client_env {
     /* Defaults after _init; may be changed before the first client_new. */
@@ -62,6 +63,8 @@ enum rt_err client_new(struct client_env *env, int fd, struct rt_tls *tls,
 const char *client_peer_address(const struct client *c);
 /* Break a connection off that should not have come. */
 void client_refuse(struct client *c);
+/* The same, but tell: its first request is answered with this, and that is all. */
+void client_turn_away(struct client *c, enum problem problem, const char *detail);
 /* Idle clients go at once, others after their answer, tunnels stay. */
 void client_env_stop(struct client_env *env);
 /* All go now, in the middle of whatever they do. */

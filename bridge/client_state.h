@@ -29,12 +29,23 @@ enum client_state {
     CLIENT_CLOSING
 };
 
+#define CLIENT_TRAILERS_COUNT_MAX 32u
+#define CLIENT_TRAILERS_BYTES_MAX 8192u
+
+/* Of a chunked request body; few requests have any. */
+struct client_trailers {
+    struct http_field fields[CLIENT_TRAILERS_COUNT_MAX];
+    size_t count, text_len;
+    char text[CLIENT_TRAILERS_BYTES_MAX];
+};
+
 /* What a request needs beside its connection; idle clients have none. */
 struct client_desk {
     SLIST_ENTRY(client_desk) link;
     struct rt_http_parser *parser;
     struct client *client; /* whom the parser's events are for */
     struct http_head head;
+    struct client_trailers *trailers; /* owned; NULL: there were none */
     uint8_t in[CLIENT_IN_BYTES]; /* the head, then the body as far as it waits, unframed */
 };
 
@@ -72,6 +83,8 @@ struct client {
     struct client_desk *desk;
     size_t in_len;            /* CLIENT_HEAD: bytes of the head so far */
     size_t left_at, left_len; /* bytes behind the request: the next one, or the tunnel's first */
+    enum problem turned_away; /* the answer to its one request; NONE: a client like any other */
+    const char *turned_away_detail;
     struct request request;
     uint64_t begun_ms;
     const struct responder *responder;

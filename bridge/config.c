@@ -11,7 +11,30 @@
 #define MS_MAX INT64_C(604800000) /* a week */
 #define BUFFER_BYTES_MIN 1048576
 #define BUFFER_BYTES_MAX (INT64_C(1) << 40)
+#define CONNECTIONS_MAX 1000000
 #define SESSION_IDLE_MS 60000u /* a device's wire session after its last request */
+
+static const struct config_key service_keys[] = {
+    {.name = "first_byte_timeout_ms",
+     .type = CONFIG_INTEGER,
+     .fallback = "0",
+     .min = 0,
+     .max = MS_MAX,
+     .help = "as above, for the services of this name on all devices; 0: as above"},
+    {.name = "idle_timeout_ms",
+     .type = CONFIG_INTEGER,
+     .fallback = "0",
+     .min = 0,
+     .max = MS_MAX,
+     .help = "the same"},
+    {.name = "total_timeout_ms",
+     .type = CONFIG_INTEGER,
+     .fallback = "0",
+     .min = 0,
+     .max = MS_MAX,
+     .help = "the same"},
+    {.name = NULL},
+};
 
 static const struct config_key keys[] = {
     {.name = "name",
@@ -118,12 +141,55 @@ static const struct config_key keys[] = {
      .min = 100,
      .max = MS_MAX,
      .help = "how long a browser may take to send a request's head"},
-    {.name = "first_byte_timeout_ms",
+    {.name = "keep_alive_timeout_ms",
+     .type = CONFIG_INTEGER,
+     .fallback = "75000",
+     .min = 100,
+     .max = MS_MAX,
+     .help = "how long a browser's connection waits for its next request"},
+    {.name = "body_timeout_ms",
+     .type = CONFIG_INTEGER,
+     .fallback = "15000",
+     .min = 100,
+     .max = MS_MAX,
+     .help = "while the device takes an upload, 4 KiB of it must come in so long, or its rest"},
+    {.name = "stall_timeout_ms",
      .type = CONFIG_INTEGER,
      .fallback = "60000",
      .min = 100,
      .max = MS_MAX,
-     .help = "how long a device may take to begin its answer"},
+     .help = "a browser that takes nothing of its answer for so long has gone"},
+    {.name = "connections_max",
+     .type = CONFIG_INTEGER,
+     .fallback = "10000",
+     .min = 1,
+     .max = CONNECTIONS_MAX,
+     .help = "connections of browsers at one time; more are answered 503"},
+    {.name = "connections_per_address_max",
+     .type = CONFIG_INTEGER,
+     .fallback = "1000",
+     .min = 1,
+     .max = CONNECTIONS_MAX,
+     .help =
+         "the same from one address; more are answered 429. Behind a proxy: as connections_max"},
+    {.name = "requests_per_user_max",
+     .type = CONFIG_INTEGER,
+     .fallback = "1000",
+     .min = 1,
+     .max = CONNECTIONS_MAX,
+     .help = "requests to devices that one user may have under way; more are answered 429"},
+    {.name = "requests_per_device_max",
+     .type = CONFIG_INTEGER,
+     .fallback = "1000",
+     .min = 1,
+     .max = CONNECTIONS_MAX,
+     .help = "requests that one device may have under way; more are answered 503"},
+    {.name = "first_byte_timeout_ms",
+     .type = CONFIG_INTEGER,
+     .fallback = "660000",
+     .min = 100,
+     .max = MS_MAX,
+     .help = "how long a device may take to begin its answer; long polls want minutes"},
     {.name = "idle_timeout_ms",
      .type = CONFIG_INTEGER,
      .fallback = "600000",
@@ -167,6 +233,10 @@ static const struct config_key keys[] = {
      .max = BUFFER_BYTES_MAX,
      .help = "what may wait to be acknowledged by devices, over all streams; and as much again for "
              "windows that have grown"},
+    {.name = "service",
+     .type = CONFIG_SECTION,
+     .keys = service_keys,
+     .help = "time limits of one service, by the name that agents give it"},
     {.name = NULL},
 };
 
@@ -270,6 +340,11 @@ static void take_rules(struct bridge_config *c)
     const struct config *s = c->source;
     c->registration_requires_sign_in = config_bool(s, "registration_requires_sign_in");
     c->head_timeout_ms = number(s, "head_timeout_ms");
+    c->keep_alive_timeout_ms = number(s, "keep_alive_timeout_ms");
+    c->body_timeout_ms = number(s, "body_timeout_ms");
+    c->stall_timeout_ms = number(s, "stall_timeout_ms");
+    c->connections_max = (unsigned)number(s, "connections_max");
+    c->connections_per_address_max = (unsigned)number(s, "connections_per_address_max");
     c->session_idle_s = number(s, "session_idle_s");
     c->limits = (struct relay_limits){
         .first_byte_ms = number(s, "first_byte_timeout_ms"),
@@ -281,7 +356,37 @@ static void take_rules(struct bridge_config *c)
         .window_bytes = (size_t)number(s, "window_bytes"),
         .window_bytes_max = (size_t)number(s, "window_bytes_max"),
         .buffer_bytes = (size_t)number(s, "buffer_bytes"),
+        .requests_per_user_max = (size_t)number(s, "requests_per_user_max"),
+        .requests_per_device_max = (size_t)number(s, "requests_per_device_max"),
     };
+}
+
+static bool take_service(const struct config *section, struct relay_service_limits *ret,
+                         FILE *errors)
+{
+    const char *name = config_section_title(section);
+    if (!service_name_is_valid(name))
+        return complain(errors, "service", name, "is not a name that a service can have");
+    (void)snprintf(ret->service, sizeof(ret->service), "%s", name);
+    ret->first_byte_ms = number(section, "first_byte_timeout_ms");
+    ret->idle_ms = number(section, "idle_timeout_ms");
+    ret->total_ms = number(section, "total_timeout_ms");
+    return true;
+}
+
+static bool take_services(struct bridge_config *c, FILE *errors)
+{
+    size_t count = config_section_count(c->source, "service");
+    bool ok = true;
+    if (count > BRIDGE_SERVICES_MAX) {
+        fprintf(errors, "service: more than %u sections\n", BRIDGE_SERVICES_MAX);
+        return false;
+    }
+    for (size_t i = 0; i < count; i++)
+        ok &= take_service(config_section_at(c->source, "service", i), &c->services[i], errors);
+    c->limits.services = c->services;
+    c->limits.service_count = count;
+    return ok;
 }
 
 static bool take_database(struct bridge_config *c, FILE *errors)
@@ -302,8 +407,9 @@ static bool take_all(struct bridge_config *c, FILE *errors)
     take_rules(c);
     bool names_ok = check_names(c, errors);
     bool words_ok = check_words(c, errors);
+    bool services_ok = take_services(c, errors);
     bool database_ok = take_database(c, errors);
-    return names_ok && words_ok && database_ok;
+    return names_ok && words_ok && services_ok && database_ok;
 }
 
 enum rt_err bridge_config_load(const char *path, const char *const *overrides,

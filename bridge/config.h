@@ -15,6 +15,7 @@
 #define BRIDGE_CONFIG_PATH "/etc/shutport/bridge.conf"
 #define BRIDGE_CONFIG_ENV_PREFIX "SHUTPORT_BRIDGE"
 #define BRIDGE_CONFIG_PATH_MAX 4096u
+#define BRIDGE_SERVICES_MAX 64u
 
 struct config;
 
@@ -34,9 +35,11 @@ struct bridge_config {
     enum log_level log_level;
     const char *state_dir;
     bool list_shows_all, registration_requires_sign_in;
-    uint64_t head_timeout_ms;
-    uint64_t session_idle_s; /* of people's sessions */
-    struct relay_limits limits;
+    uint64_t head_timeout_ms, keep_alive_timeout_ms, body_timeout_ms, stall_timeout_ms;
+    unsigned connections_max, connections_per_address_max;
+    uint64_t session_idle_s;    /* of people's sessions */
+    struct relay_limits limits; /* its services are the array below */
+    struct relay_service_limits services[BRIDGE_SERVICES_MAX];
     char database_file[BRIDGE_CONFIG_PATH_MAX];
 };
 

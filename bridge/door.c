@@ -9,7 +9,7 @@
 #include "bridge/client.h"
 #include "bridge/client_env.h"
 #include "bridge/handoff.h"
-#include "bridge/map.h"
+#include "bridge/quota.h"
 #include "runtime/listener.h"
 #include "runtime/log.h"
 #include "runtime/loop.h"
@@ -22,7 +22,7 @@ struct door {
     struct client_env env;
     struct rt_listener *listener;
     struct rt_tls *tls;
-    struct map per_address; /* address -> how many; the count itself is the pointer */
+    struct quota per_address;
     uint64_t accepted, turned_away, turned_away_logged_ms;
     bool freeing;
 };
@@ -120,19 +120,6 @@ static void dispatch(void *user, struct request *request)
 
 /* ---- who comes in ---- */
 
-static uintptr_t count_of(const struct door *d, const char *address)
-{
-    return (uintptr_t)map_get(&d->per_address, address, strlen(address));
-}
-
-static bool set_count(struct door *d, const char *address, uintptr_t count)
-{
-    if (count > 0)
-        return map_put(&d->per_address, address, strlen(address), (void *)count);
-    (void)map_take(&d->per_address, address, strlen(address));
-    return true;
-}
-
 static void turn_away(struct door *d, const char *why, const char *address)
 {
     uint64_t now_ms = rt_now_ms();
@@ -144,11 +131,18 @@ static void turn_away(struct door *d, const char *why, const char *address)
              log_u64("so_far", d->turned_away));
 }
 
+/* Above the limit, the first few are still told so; the rest cost no handshake. */
+static bool is_beyond_words(size_t count, unsigned max)
+{
+    return count >= (size_t)max + DOOR_CONNECTIONS_TOLD_MAX;
+}
+
 static void on_accepted(void *user, int fd)
 {
     struct door *d = user;
     struct client *c;
-    if (d->env.client_count >= d->options.connections_max) {
+    const struct door_options *o = &d->options;
+    if (is_beyond_words(d->env.client_count, o->connections_max)) {
         (void)close(fd);
         turn_away(d, "too many in all", NULL);
         return;
@@ -159,18 +153,26 @@ static void on_accepted(void *user, int fd)
     }
     d->accepted++;
     const char *address = client_peer_address(c);
-    uintptr_t count = count_of(d, address);
-    bool is_counted = set_count(d, address, count + 1);
-    if (is_counted && count < d->options.connections_per_address_max)
-        return;
-    turn_away(d, is_counted ? "too many from one address" : "out of memory", address);
-    client_refuse(c);
+    size_t count = quota_count(&d->per_address, address, strlen(address));
+    if (!quota_take(&d->per_address, address, strlen(address), SIZE_MAX)) {
+        turn_away(d, "out of memory", address);
+        client_refuse(c);
+    } else if (is_beyond_words(count, o->connections_per_address_max)) {
+        turn_away(d, "too many from one address", address);
+        client_refuse(c);
+    } else if (count >= o->connections_per_address_max) {
+        turn_away(d, "too many from one address", address);
+        client_turn_away(c, PROBLEM_TOO_MANY, "Too many connections from your address.");
+    } else if (d->env.client_count > o->connections_max) {
+        turn_away(d, "too many in all", address);
+        client_turn_away(c, PROBLEM_BUSY, NULL);
+    }
 }
 
 static void door_done(struct door *d)
 {
     client_env_done(&d->env);
-    map_done(&d->per_address, NULL);
+    quota_done(&d->per_address);
     rt_tls_drop(d->tls);
     free(d);
 }
@@ -178,9 +180,7 @@ static void door_done(struct door *d)
 static void on_closed(void *user, const char *address)
 {
     struct door *d = user;
-    uintptr_t count = count_of(d, address);
-    if (count > 0)
-        (void)set_count(d, address, count - 1);
+    quota_give(&d->per_address, address, strlen(address));
     if (d->freeing && d->env.client_count == 0)
         door_done(d);
 }
@@ -206,6 +206,10 @@ enum rt_err door_new(const struct door_options *options, struct door **ret_door)
         d->env.head_timeout_ms = options->head_timeout_ms;
     if (options->idle_timeout_ms)
         d->env.idle_timeout_ms = options->idle_timeout_ms;
+    if (options->body_window_ms)
+        d->env.body_window_ms = options->body_window_ms;
+    if (options->stall_timeout_ms)
+        d->env.stall_ms = options->stall_timeout_ms;
     d->env.dispatch = dispatch;
     d->env.closed = on_closed;
     d->env.user = d;

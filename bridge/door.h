@@ -15,7 +15,8 @@
 
 #define DOOR_CONNECTIONS_MAX 10000u /* default of connections_max */
 #define DOOR_CONNECTIONS_PER_ADDRESS_MAX                                                           \
-    1000u /* default; an office behind one address has many browsers */
+    1000u                             /* default; an office behind one address has many browsers */
+#define DOOR_CONNECTIONS_TOLD_MAX 64u /* above a limit: so many are answered 429 or 503 */
 
 struct door;
 
@@ -28,7 +29,7 @@ struct door_options { /* what is pointed at is borrowed for the door's life */
     struct auth *auth;
     struct relay *relay;
     struct portal_pipe *portal;
-    uint32_t head_timeout_ms, idle_timeout_ms; /* 0 = default */
+    uint32_t head_timeout_ms, idle_timeout_ms, body_window_ms, stall_timeout_ms; /* 0 = default */
     unsigned connections_max, connections_per_address_max;
 };
 enum rt_err door_new(const struct door_options *options, struct door **ret_door);

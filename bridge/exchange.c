@@ -5,6 +5,7 @@
 
 #include "bridge/exchange_state.h"
 #include "bridge/presence.h"
+#include "bridge/upgrade.h"
 #include "bridge/verdict.h"
 #include "runtime/log.h"
 
@@ -55,6 +56,7 @@ static void release(struct exchange *x)
     TAILQ_REMOVE(x->state == EXCHANGE_RETRYING ? device_peer_retries(x->peer)
                                                : device_peer_exchanges(x->peer),
                  x, link);
+    exchange_give_share(env, x->user_id, device_peer_id(x->peer));
     exchange_up_reset(x);
     exchange_down_reset(x);
     x->state = EXCHANGE_NONE;
@@ -233,9 +235,10 @@ static void read_request(struct exchange *x)
     bool has_body = head->is_chunked || (head->has_length && head->content_length > 0);
     x->is_head = http_slice_is(head->method, "HEAD");
     x->method_is_retryable = http_method_is_retryable(head->method);
-    x->wants_upgrade = !has_body && http_slice_is(head->method, "GET") &&
-                       http_slice_is_nocase(head->upgrade, EXCHANGE_UPGRADE_TOKEN);
-    x->may_reuse = x->method_is_retryable && !has_body && !x->wants_upgrade &&
+    x->upgrade = upgrade_choose(head, presence_service_upgrades(x->env->presence,
+                                                                device_peer_id(x->peer),
+                                                                x->request->route.service));
+    x->may_reuse = x->method_is_retryable && !has_body && !head->upgrade.len &&
                    strcmp(x->request->route.service, SERVICE_SETTINGS) != 0 &&
                    !asks_to_sign_connection_in(head);
 }
@@ -248,9 +251,7 @@ static uint64_t least(uint64_t a, uint64_t b)
 /* Take a channel and send what can be sent. May end the exchange. */
 static void start(struct exchange *x, bool may_take_idle)
 {
-    const struct relay_limits *limits = &x->env->limits;
-    uint64_t start_wait_ms =
-        least(limits->grace_ms, least(limits->first_byte_ms, limits->total_ms));
+    uint64_t start_wait_ms = least(x->env->limits.grace_ms, least(x->first_byte_ms, x->total_ms));
     x->state = EXCHANGE_ASKING;
     rt_http_parser_reset(x->parser, x->is_head);
     enum rt_err err =
@@ -268,17 +269,35 @@ static void start(struct exchange *x, bool may_take_idle)
     exchange_note_deadline(x);
 }
 
+/* NONE: no memory, and the share has been taken. */
+static void refuse(struct relay_env *env, const struct request *request, enum problem problem)
+{
+    const char *detail = NULL;
+    if (problem == PROBLEM_TOO_MANY)
+        detail = "You have too many requests under way at once.";
+    else if (problem == PROBLEM_BUSY)
+        detail = verdict_detail(WIRE_CODE_TOO_MANY);
+    else
+        exchange_give_share(env, request->who.user_id, request->route.device);
+    problem = problem ? problem : PROBLEM_BUSY;
+    count_problem(&env->counters, problem);
+    client_answer_problem(request->client, problem, detail, RELAY_RETRY_BUSY_S, NULL, 0);
+}
+
 void exchange_begin(struct device_peer *peer, struct request *request)
 {
     struct relay_env *env = device_peer_env(peer);
-    struct exchange *x = pool_get(env);
+    enum problem refusal = exchange_take_share(env, request->who.user_id, device_peer_id(peer));
+    struct exchange *x = refusal ? NULL : pool_get(env);
     if (!x) {
-        client_answer_problem(request->client, PROBLEM_BUSY, NULL, RELAY_RETRY_BUSY_S, NULL, 0);
+        refuse(env, request, refusal);
         return;
     }
     x->peer = peer;
     x->env = env;
     x->request = request;
+    x->user_id = request->who.user_id;
+    exchange_take_times(x);
     x->was_retried = false;
     x->begun_ms = x->progress_ms = env->now_ms();
     read_request(x);
@@ -344,13 +363,12 @@ void exchange_cut(struct exchange *x, enum exchange_cut why)
 
 uint64_t exchange_deadline(const struct exchange *x)
 {
-    const struct relay_limits *limits = &x->env->limits;
-    uint64_t due = x->begun_ms + limits->total_ms;
+    uint64_t due = x->begun_ms + x->total_ms;
     if (x->state != EXCHANGE_ASKING)
-        return least(due, x->progress_ms + limits->idle_ms);
+        return least(due, x->progress_ms + x->idle_ms);
     if (x->channel && !wire_stream_was_sent(x->channel->stream))
         due = least(due, x->begun_ms + RELAY_VERDICT_MS);
-    return least(due, x->progress_ms + limits->first_byte_ms);
+    return least(due, x->progress_ms + x->first_byte_ms);
 }
 
 void exchange_note_deadline(struct exchange *x)

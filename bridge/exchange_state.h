@@ -40,10 +40,13 @@ struct exchange {
     struct channel *channel;
     struct rt_http_parser *parser; /* lives as long as the object, through many requests */
     uint64_t begun_ms, progress_ms;
+    uint64_t first_byte_ms, idle_ms, total_ms; /* the limits of its service */
+    int64_t user_id;                           /* whose share it takes */
 
     bool is_head, method_is_retryable; /* of the request */
     bool may_reuse;                    /* by what was asked; answers may still forbid it */
-    bool wants_upgrade, was_retried;
+    bool was_retried;
+    struct http_slice upgrade; /* the token that is passed on; length 0: an ordinary request */
 
     struct { /* the way up */
         struct exchange_rest rest;
@@ -73,6 +76,12 @@ void exchange_up_reset(struct exchange *x);
 extern const struct rt_http_parser_events exchange_parser_events;
 void exchange_pump_down(struct exchange *x); /* may end the exchange */
 void exchange_down_reset(struct exchange *x);
+
+/* exchange_limits.c */
+void exchange_take_times(struct exchange *x);
+/* One more request of this user and to this device. NONE: it may begin, and the share is given back when it has ended. */
+enum problem exchange_take_share(struct relay_env *env, int64_t user_id, const char *device);
+void exchange_give_share(struct relay_env *env, int64_t user_id, const char *device);
 
 /* exchange.c; each ends the exchange (or, lost, starts it again) */
 void exchange_complete(struct exchange *x);

@@ -64,6 +64,8 @@ static const struct {
                              NULL},
     [PROBLEM_REGISTRY_DOWN] = {503, "E4002", "The server cannot read or write its registry", NULL},
     [PROBLEM_RATE_LIMIT] = {429, "E5001", "Too many attempts", NULL},
+    [PROBLEM_TOO_MANY] = {429, "E5002", "Too many requests at once",
+                          "Wait until some of them have ended, then reload this page."},
 };
 
 /* The hash is that of the script in portal/templates/problem.html. */

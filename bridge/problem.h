@@ -40,6 +40,7 @@ enum problem {
     PROBLEM_BROKER_DOWN,       /* E4001 503 */
     PROBLEM_REGISTRY_DOWN,     /* E4002 503 */
     PROBLEM_RATE_LIMIT,        /* E5001 429 */
+    PROBLEM_TOO_MANY,          /* E5002 429: connections of an address, requests of a user */
     PROBLEM_COUNT
 };
 

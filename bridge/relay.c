@@ -490,6 +490,8 @@ void relay_free(struct relay *r)
     }
     map_done(&r->members, NULL);
     exchange_pool_done(&r->env);
+    quota_done(&r->env.per_user);
+    quota_done(&r->env.per_device);
     presence_free(r->env.presence);
     rt_mqtt_free(r->mqtt);
     rt_turn_end_free(r->turn_end);

@@ -14,6 +14,11 @@ struct relay;
 struct registry;
 struct uv_loop_s;
 
+/* For one service by its name; 0: as for all. */
+struct relay_service_limits {
+    char service[SERVICE_NAME_MAX + 1];
+    uint64_t first_byte_ms, idle_ms, total_ms;
+};
 struct relay_limits {
     uint64_t first_byte_ms;   /* from the last byte of the request to the first of its answer */
     uint64_t idle_ms;         /* in the middle of an answer or a tunnel without a byte either way */
@@ -25,6 +30,9 @@ struct relay_limits {
     size_t window_bytes_max;  /* up to which that grows on a long line; 0 = it does not */
     size_t
         buffer_bytes; /* over all streams: unacknowledged, and by how much windows grow; 0 = any */
+    size_t requests_per_user_max, requests_per_device_max; /* at once; 0 = any */
+    const struct relay_service_limits *services;           /* borrowed for the relay's life */
+    size_t service_count;
 };
 struct relay_options { /* strings are copied, what is pointed at is borrowed for the relay's life */
     struct uv_loop_s *loop;

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "bridge/quota.h"
 #include "bridge/relay.h"
 #include "bridge/rewrite.h"
 #include "bridge/route.h"
@@ -36,6 +37,7 @@ struct relay_env {
     struct wire_budget budget; /* of bytes that devices have not acknowledged */
     struct wire_growth growth;
     struct relay_counters counters;
+    struct quota per_user, per_device; /* requests being answered */
     struct presence_table *presence;
     bool link_is_up;
     uint64_t link_changed_ms;

@@ -32,6 +32,8 @@ struct client {
     const uint8_t *body;
     size_t body_len, body_at, body_ready; /* ready: how much has come from the browser so far */
     bool body_ends;                       /* at body_ready */
+    const struct http_field *body_trailers;
+    size_t body_trailer_count;
     const struct responder *responder;
     void *responder_user;
     size_t room; /* bytes it takes before it must be asked again */
@@ -79,6 +81,12 @@ void client_body_consume(struct client *c, size_t len)
 bool client_body_at_end(const struct client *c)
 {
     return c->body_ends && c->body_at == c->body_ready;
+}
+
+const struct http_field *client_body_trailers(const struct client *c, size_t *ret_count)
+{
+    *ret_count = c->body_trailer_count;
+    return c->body_trailers;
 }
 
 uint64_t client_body_consumed(const struct client *c)
@@ -379,6 +387,9 @@ static inline int harness_free(void **state)
     device_peer_free(h->peer);
     wire_session_free(h->agent);
     exchange_pool_done(&h->env);
+    assert_int_equal(h->env.per_user.counts.count + h->env.per_device.counts.count, 0);
+    quota_done(&h->env.per_user);
+    quota_done(&h->env.per_device);
     presence_free(h->env.presence);
     for (size_t i = 0; i < h->client_count; i++) {
         free(h->clients[i]->answer);
@@ -403,6 +414,7 @@ static inline struct client *ask_as(struct harness *h, char who, const char *met
     c->request.route =
         (struct route){.kind = ROUTE_DEVICE, .device = "printer", .service = SERVICE_DEFAULT};
     snprintf(c->request.who.user_name, sizeof(c->request.who.user_name), "user-%c", who);
+    c->request.who.user_id = who;
     memset(c->request.who.credential_hash, who, sizeof(c->request.who.credential_hash));
     c->body_ends = !c->head.is_chunked && !(c->head.has_length && c->head.content_length);
     c->room = ANSWER_MAX;

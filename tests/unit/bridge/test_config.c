@@ -77,7 +77,7 @@ static void the_needed_keys_are_enough(void **state)
     assert_true(p->config->registration_requires_sign_in);
     assert_false(p->config->list_shows_all);
     assert_int_equal(p->config->log_level, LOG_INFO);
-    assert_int_equal(p->config->limits.first_byte_ms, 60000);
+    assert_int_equal(p->config->limits.first_byte_ms, 660000);
     assert_int_equal(p->config->limits.grace_ms, 30000);
 }
 
@@ -204,6 +204,26 @@ static void the_sample_names_every_key_and_its_needed_part_loads(void **state)
 
 #define T(name) cmocka_unit_test_setup_teardown(name, make_place, free_place)
 
+static void a_service_may_have_times_of_its_own(void **state)
+{
+    struct place *p = *state;
+    assert_int_equal(load(p,
+                          NEEDED
+                          "service \"poll\" { first_byte_timeout_ms = 900000 }\n"
+                          "service \"web\" {\n idle_timeout_ms = 5\n total_timeout_ms = 6\n}\n",
+                          NULL),
+                     RT_OK);
+    const struct relay_limits *limits = &p->config->limits;
+    assert_int_equal(limits->service_count, 2);
+    assert_string_equal(limits->services[0].service, "poll");
+    assert_int_equal(limits->services[0].first_byte_ms, 900000);
+    assert_int_equal(limits->services[0].idle_ms, 0);
+    assert_int_equal(limits->services[1].idle_ms, 5);
+    assert_int_equal(limits->services[1].total_ms, 6);
+    assert_int_equal(load(p, NEEDED "service \"no--name\" { }\n", NULL), RT_E_VALUE);
+    assert_non_null(strstr(p->said, "no--name"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -211,6 +231,7 @@ int main(void)
         T(each_needed_key_is_missed_by_its_name),
         T(what_follows_from_other_keys_follows),
         T(a_flag_goes_before_the_file),
+        T(a_service_may_have_times_of_its_own),
         T(the_portal_and_the_devices_must_not_share_a_domain),
         T(a_name_that_cannot_be_in_a_topic_is_refused),
         T(values_out_of_range_and_unknown_words_are_refused),

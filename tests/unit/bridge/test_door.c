@@ -233,6 +233,21 @@ static void own_paths_of_a_device_origin_go_to_the_portal_with_the_verdict(void 
 
 /* ---- how many ---- */
 
+#define ASK "GET / HTTP/1.1\r\nHost: printer.dev.example\r\n\r\n"
+
+/* One over the limit is told so and goes; it never comes near the judge. */
+static void expect_turned_away(struct talk *talk, const char *status_line)
+{
+    unsigned decided = t.decided;
+    talk_send(talk, ASK);
+    talk_want_text(talk, status_line);
+    talk_want_text(talk, "Retry-After: ");
+    talk_want_text(talk, "Connection: close\r\n");
+    talk_want_end(talk);
+    assert_int_equal(t.decided, decided);
+    talk_close(talk);
+}
+
 static void connections_have_a_limit_in_all(void **state)
 {
     struct talk many[4];
@@ -241,16 +256,15 @@ static void connections_have_a_limit_in_all(void **state)
     open_door(NULL, 3, 100);
     for (unsigned i = 0; i < 4; i++)
         dial(&many[i]);
-    talk_want_end(&many[3]);
-    assert_int_equal(many[3].got_len, 0);
+    expect_turned_away(&many[3], "HTTP/1.1 503 ");
+    talk_turn(&many[0]);
     assert_int_equal(door_connections(t.door), 3);
     talk_close(&many[0]); /* room again */
     talk_turn(&many[1]);
-    talk_close(&many[3]);
     dial(&many[3]);
     talk_want_silence(&many[3]);
     door_counters(t.door, &counters);
-    assert_int_equal(counters.accepted, 4);
+    assert_int_equal(counters.accepted, 5);
     assert_int_equal(counters.turned_away, 1);
     for (unsigned i = 1; i < 4; i++)
         talk_close(&many[i]);
@@ -263,14 +277,29 @@ static void connections_have_a_limit_per_address(void **state)
     open_door(NULL, 100, 2);
     for (unsigned i = 0; i < 3; i++)
         dial(&many[i]);
-    talk_want_end(&many[2]);
+    expect_turned_away(&many[2], "HTTP/1.1 429 ");
     talk_want_silence(&many[1]);
     talk_close(&many[0]);
     talk_turn(&many[1]);
-    talk_close(&many[2]);
     dial(&many[2]);
-    talk_want_silence(&many[2]);
+    talk_send(&many[2], ASK);
+    talk_want_text(&many[2], "HTTP/1.1 404 ");
     for (unsigned i = 1; i < 3; i++)
+        talk_close(&many[i]);
+}
+
+static void only_the_first_few_over_a_limit_are_told(void **state)
+{
+    struct talk many[DOOR_CONNECTIONS_TOLD_MAX + 2];
+    (void)state;
+    open_door(NULL, 1000, 1);
+    for (unsigned i = 0; i < DOOR_CONNECTIONS_TOLD_MAX + 2; i++)
+        dial(&many[i]);
+    talk_want_end(&many[DOOR_CONNECTIONS_TOLD_MAX + 1]);
+    assert_int_equal(many[DOOR_CONNECTIONS_TOLD_MAX + 1].got_len, 0);
+    expect_turned_away(&many[DOOR_CONNECTIONS_TOLD_MAX], "HTTP/1.1 429 ");
+    talk_close(&many[DOOR_CONNECTIONS_TOLD_MAX + 1]);
+    for (unsigned i = 0; i < DOOR_CONNECTIONS_TOLD_MAX; i++)
         talk_close(&many[i]);
 }
 
@@ -308,6 +337,7 @@ int main(void)
         TEST(own_paths_of_a_device_origin_go_to_the_portal_with_the_verdict),
         TEST(connections_have_a_limit_in_all),
         TEST(connections_have_a_limit_per_address),
+        TEST(only_the_first_few_over_a_limit_are_told),
         TEST(a_drained_door_takes_nobody_in),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -442,6 +442,55 @@ static void an_answer_that_stops_in_the_middle_is_broken_off(void **state)
     assert_true(c->aborted);
 }
 
+static void a_service_has_times_of_its_own(void **state)
+{
+    struct harness *h = *state;
+    const struct relay_service_limits patient[] = {{"other", 1, 1, 1},
+                                                   {SERVICE_DEFAULT, 120000, 600000, 0}};
+    h->env.limits.services = patient;
+    h->env.limits.service_count = 2;
+    struct client *waits = ask(h, "GET /poll", "");
+    struct client *streams = ask(h, "GET /events", "");
+    service_says(h, 1, OK "Transfer-Encoding: chunked\r\n\r\n");
+    pass(h, 119000);
+    assert_false(waits->ended);
+    pass(h, 2000);
+    expect_problem(waits, PROBLEM_TIMEOUT);
+    pass(h, 400000); /* 300 s is the limit of the others */
+    assert_false(streams->aborted);
+    pass(h, 100000);
+    assert_true(streams->aborted);
+}
+
+static void a_user_has_so_many_requests_at_once_and_no_more(void **state)
+{
+    struct harness *h = *state;
+    h->env.limits.requests_per_user_max = 2;
+    ask_as(h, 'a', "GET /1", "");
+    ask_as(h, 'a', "GET /2", "");
+    expect_problem(ask_as(h, 'a', "GET /3", ""), PROBLEM_TOO_MANY);
+    struct client *other = ask_as(h, 'b', "GET /4", "");
+    assert_false(other->ended);
+    assert_int_equal(h->stream_count, 3);
+    service_says(h, 0, OK "Content-Length: 0\r\n\r\n");
+    assert_false(ask_as(h, 'a', "GET /5", "")->ended); /* an answer makes room ... */
+    h->clients[1]->responder->gone(h->clients[1]->responder_user);
+    assert_false(ask_as(h, 'a', "GET /6", "")->ended); /* ... and so does who leaves */
+    expect_problem(ask_as(h, 'a', "GET /7", ""), PROBLEM_TOO_MANY);
+}
+
+static void a_device_has_so_many_requests_at_once_and_no_more(void **state)
+{
+    struct harness *h = *state;
+    h->env.limits.requests_per_device_max = 2;
+    ask_as(h, 'a', "GET /1", "");
+    ask_as(h, 'b', "GET /2", "");
+    expect_problem(ask_as(h, 'c', "GET /3", ""), PROBLEM_BUSY);
+    assert_int_equal(h->stream_count, 2);
+    service_says(h, 0, OK "Content-Length: 0\r\n\r\n");
+    assert_false(ask_as(h, 'c', "GET /4", "")->ended);
+}
+
 static void a_revoked_device_ends_everything_at_once(void **state)
 {
     struct harness *h = *state;
@@ -523,6 +572,9 @@ int main(void)
         T(a_service_that_does_not_answer_in_time_is_a_timeout),
         T(an_answer_that_stops_in_the_middle_is_broken_off),
         T(a_revoked_device_ends_everything_at_once),
+        T(a_service_has_times_of_its_own),
+        T(a_user_has_so_many_requests_at_once_and_no_more),
+        T(a_device_has_so_many_requests_at_once_and_no_more),
         T(a_request_about_to_be_asked_again_learns_that_the_device_is_gone),
         T(a_revoked_credential_ends_its_own_requests_only),
     };

@@ -1,0 +1,43 @@
+/* bridge/exchange_limits.c - what bounds an exchange: the times of its service, and how many its user and its device may
+ * have at once (S18, S19). It must not answer anybody: exchange.c does. */
+#include <stdint.h>
+#include <string.h>
+
+#include "bridge/device_peer.h"
+#include "bridge/exchange_state.h"
+
+void exchange_take_times(struct exchange *x)
+{
+    const struct relay_limits *limits = &x->env->limits;
+    const struct relay_service_limits *own = NULL;
+    for (size_t i = 0; i < limits->service_count && !own; i++)
+        if (strcmp(limits->services[i].service, x->request->route.service) == 0)
+            own = &limits->services[i];
+    x->first_byte_ms = own && own->first_byte_ms ? own->first_byte_ms : limits->first_byte_ms;
+    x->idle_ms = own && own->idle_ms ? own->idle_ms : limits->idle_ms;
+    x->total_ms = own && own->total_ms ? own->total_ms : limits->total_ms;
+}
+
+static size_t any_if_0(size_t max)
+{
+    return max ? max : SIZE_MAX;
+}
+
+enum problem exchange_take_share(struct relay_env *env, int64_t user_id, const char *device)
+{
+    const struct relay_limits *limits = &env->limits;
+    if (!quota_take(&env->per_user, &user_id, sizeof(user_id),
+                    any_if_0(limits->requests_per_user_max)))
+        return PROBLEM_TOO_MANY;
+    if (quota_take(&env->per_device, device, strlen(device),
+                   any_if_0(limits->requests_per_device_max)))
+        return PROBLEM_NONE;
+    quota_give(&env->per_user, &user_id, sizeof(user_id));
+    return PROBLEM_BUSY;
+}
+
+void exchange_give_share(struct relay_env *env, int64_t user_id, const char *device)
+{
+    quota_give(&env->per_user, &user_id, sizeof(user_id));
+    quota_give(&env->per_device, device, strlen(device));
+}
