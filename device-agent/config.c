@@ -47,6 +47,14 @@ static const struct config_key service_keys[] = {
      .type = CONFIG_TEXT,
      .fallback = "",
      .help = "with tls_ca_file: the name in the service's certificate"},
+    {.name = "host",
+     .type = CONFIG_TEXT,
+     .fallback = "",
+     .help = "what the service is to see as Host (name or name:port); empty: the url's own"},
+    {.name = "upgrades",
+     .type = CONFIG_TEXT,
+     .fallback = "websocket",
+     .help = "protocols that a connection may be switched to, with commas between them"},
     {.name = "reset_on_abort",
      .type = CONFIG_BOOL,
      .fallback = "true",
@@ -120,6 +128,39 @@ static const struct config_key agent_keys[] = {
      .min = 0,
      .max = 3600000,
      .help = "a web server that nobody uses is looked at this often; 0: never"},
+    {.name = "gate_http_port",
+     .type = CONFIG_INTEGER,
+     .fallback = "80",
+     .min = 1,
+     .max = 65535,
+     .help = "where direct hits from the network come in, on interfaces that the settings open"},
+    {.name = "gate_https_port",
+     .type = CONFIG_INTEGER,
+     .fallback = "443",
+     .min = 1,
+     .max = 65535,
+     .help = "the same over HTTPS"},
+    {.name = "gate_service",
+     .type = CONFIG_TEXT,
+     .fallback = "web",
+     .help = "the service that direct hits reach"},
+    {.name = "panel_port",
+     .type = CONFIG_INTEGER,
+     .fallback = "7680",
+     .min = 0,
+     .max = 65535,
+     .help = "the settings screens for the device's own panel, on loopback; 0: none"},
+    {.name = "trial_s",
+     .type = CONFIG_INTEGER,
+     .fallback = "120",
+     .min = 1,
+     .max = 3600,
+     .help =
+         "disabling direct access is taken back after so long unless confirmed through the server"},
+    {.name = "added_ca_file",
+     .type = CONFIG_TEXT,
+     .fallback = "",
+     .help = "CA certificates (PEM) for servers added on the screens; empty: the system's"},
     {.name = "server", .type = CONFIG_SECTION, .keys = server_keys, .help = "one for each server"},
     {.name = "service",
      .type = CONFIG_SECTION,
@@ -148,7 +189,7 @@ static bool check_texts(const struct config *config, FILE *errors)
     return is_good;
 }
 
-static bool url_is_good(const char *url)
+bool server_url_is_good(const char *url)
 {
     static const char scheme[] = "https://";
     size_t len = strlen(url);
@@ -178,7 +219,7 @@ static bool load_server(const struct config *section, FILE *errors, struct serve
                 s->name, PATHS_NAME_MAX);
         return false;
     }
-    if (!url_is_good(s->url)) {
+    if (!server_url_is_good(s->url)) {
         fprintf(errors, "server \"%s\": url \"%s\" is not https://HOST[:PORT]\n", s->name, s->url);
         return false;
     }
@@ -217,6 +258,12 @@ static bool load_values(const struct config *config, FILE *errors, struct agent_
     s->streams_max = (size_t)config_integer(config, "streams_max");
     s->keepalive_s = (uint16_t)config_integer(config, "keepalive_s");
     s->service_check_ms = (uint64_t)config_integer(config, "service_check_ms");
+    s->gate_http_port = (uint16_t)config_integer(config, "gate_http_port");
+    s->gate_https_port = (uint16_t)config_integer(config, "gate_https_port");
+    s->gate_service = config_text(config, "gate_service");
+    s->panel_port = (uint16_t)config_integer(config, "panel_port");
+    s->trial_s = (uint32_t)config_integer(config, "trial_s");
+    s->added_ca_file = text_or_null(config, "added_ca_file");
     if (!s->name && gethostname(s->host_name, sizeof(s->host_name) - 1) == 0)
         s->name = s->host_name;
     if (!s->name || s->name[0] == '\0') {
@@ -266,6 +313,8 @@ void agent_config_free(struct agent_config *config)
         return;
     service_table_done(&config->services);
     config_free(config->config);
+    for (size_t i = 0; i < config->added_text_count; i++)
+        free(config->added_texts[i]);
     free(config);
 }
 

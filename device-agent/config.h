@@ -2,6 +2,7 @@
 #ifndef AGENT_CONFIG_H
 #define AGENT_CONFIG_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -23,6 +24,8 @@ struct server_config {
     const char *ca_file; /* NULL: the system's store */
     const char *user;    /* NULL: asked for */
     const char *proxy;   /* NULL: none, whatever the environment says (S12) */
+    bool
+        is_added; /* by the operator at run time (R10): it is known by its stored registration alone */
 };
 
 /* Texts belong to `config`; NULL where the configuration leaves them empty. */
@@ -34,11 +37,18 @@ struct agent_config {
     const char *serial_number, *model, *place, *domain_name, *display_name;
     size_t window_bytes, window_bytes_max, send_budget_bytes, streams_max;
     uint16_t keepalive_s;
-    uint64_t service_check_ms; /* 0: never unasked */
+    uint64_t service_check_ms;                /* 0: never unasked */
+    uint16_t gate_http_port, gate_https_port; /* direct hits from the network (R17) */
+    const char *gate_service;                 /* what they reach */
+    uint16_t panel_port;                      /* the settings screens on loopback; 0: none */
+    uint32_t trial_s;
+    const char *added_ca_file; /* for servers that the operator adds; NULL: the system's store */
     struct server_config servers[AGENT_SERVERS_MAX];
     size_t server_count;
     struct service_table services;
     char host_name[AGENT_TEXT_MAX + 1];
+    char *added_texts[2 * AGENT_SERVERS_MAX]; /* names and URLs of added servers, owned */
+    size_t added_text_count;
 };
 
 /* What shutport-agent and shutport-agent-register take alike on their command line. */
@@ -55,6 +65,14 @@ void agent_config_free(struct agent_config *config); /* NULL is fine */
 /* NULL: no such section. `name` NULL: the only one, or the first. */
 const struct server_config *agent_config_find_server(const struct agent_config *config,
                                                      const char *name);
+/* One more, known by its registration alone; texts are copied. NULL: there are AGENT_SERVERS_MAX, or no memory. */
+const struct server_config *agent_config_add_server(struct agent_config *config, const char *name,
+                                                    const char *url);
+/* Take in the servers that the operator added: each directory of state_dir with a registration in it that no section of
+ * the file names. */
+void agent_config_add_stored_servers(struct agent_config *config);
+/* https://HOST[:PORT] and nothing behind. */
+bool server_url_is_good(const char *url);
 void agent_config_print_sample(FILE *out);
 
 #endif

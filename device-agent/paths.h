@@ -2,6 +2,7 @@
  *
  *   STATE_DIR/lock                          held by the one running daemon
  *   STATE_DIR/control                       its Unix socket
+ *   STATE_DIR/settings.json                 what the operator set (settings_store.h), mode 0600
  *   STATE_DIR/SERVER/registration.json      what the server answered (R3, R4), mode 0600
  *   STATE_DIR/SERVER/broker-ca.pem          the CA out of it, for the MQTT connection
  *   STATE_DIR/SERVER/disconnected           exists while the operator has disconnected (R9) */

@@ -172,3 +172,17 @@ enum rt_err registration_write(const char *state_dir, const char *server, const 
         err = paths_make(state_dir, server, REGISTRATION_FILE, path);
     return err ? err : file_write_atomic(path, text, strlen(text), S_IRUSR | S_IWUSR);
 }
+
+enum rt_err registration_remove(const char *state_dir, const char *server)
+{
+    /* The one that counts goes first; the others mean nothing without it. */
+    static const char *const files[] = {REGISTRATION_FILE, "broker-ca.pem", "disconnected"};
+    enum rt_err err = RT_OK;
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]) && !err; i++) {
+        char path[PATHS_BYTES_MAX];
+        err = paths_make(state_dir, server, files[i], path);
+        if (!err)
+            err = file_remove(path);
+    }
+    return err;
+}

@@ -46,5 +46,7 @@ enum rt_err registration_compose(const char *answer, size_t len, const char *ser
                                  uint64_t now_s, char **ret_text, const char **ret_detail);
 /* Store it, mode 0600, atomically (R4, S31). RT_E_IO with errno; an older one then still stands. */
 enum rt_err registration_write(const char *state_dir, const char *server, const char *text);
+/* On the operator's word, or the server's: from now on the device is not registered there. RT_E_IO with errno. */
+enum rt_err registration_remove(const char *state_dir, const char *server);
 
 #endif
