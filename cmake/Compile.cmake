@@ -7,6 +7,11 @@ target_compile_options(shutport_flags INTERFACE
     -Wmissing-prototypes -Wpointer-arith -Wcast-qual -Wcast-align -Wwrite-strings -Wswitch-enum -Wimplicit-fallthrough
     -Wnull-dereference
     -fstack-protector-strong -fno-strict-aliasing)
+# Firmware counts bytes: what nobody calls can be left out at link time; the smallest build has no unwind tables
+# (gdb reads core files by the debug information, which is kept apart).
+target_compile_options(shutport_flags INTERFACE
+    $<$<NOT:$<CONFIG:Debug>>:-ffunction-sections> $<$<NOT:$<CONFIG:Debug>>:-fdata-sections>
+    $<$<CONFIG:MinSizeRel>:-fno-asynchronous-unwind-tables>)
 if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
     target_compile_options(shutport_flags INTERFACE
         -Wlogical-op -Wduplicated-cond -Wduplicated-branches -Wjump-misses-init -Walloc-zero -Wformat-truncation=2

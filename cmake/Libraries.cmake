@@ -6,11 +6,19 @@ function(shutport_library name module)
     add_library(shutport::${name} ALIAS PkgConfig::SHUTPORT_${name})
 endfunction()
 
+# Asked for by more than the bridge; docs/firmware.md has the variants of the agent.
+if(SHUTPORT_BRIDGE OR (SHUTPORT_AGENT AND SHUTPORT_SCREENS))
+    set(SHUTPORT_WANTS_MICROHTTPD ON)
+endif()
+if(SHUTPORT_BRIDGE OR (SHUTPORT_AGENT AND SHUTPORT_GATE))
+    set(SHUTPORT_WANTS_LLHTTP ON)
+endif()
+
 shutport_library(uv libuv)
 shutport_library(openssl openssl)
 shutport_library(cjson libcjson)
 shutport_library(confuse libconfuse)
-if(SHUTPORT_BRIDGE)
+if(SHUTPORT_WANTS_MICROHTTPD)
     shutport_library(microhttpd libmicrohttpd)
 endif()
 if(SHUTPORT_BRIDGE OR SHUTPORT_BROKER_PLUGIN)
@@ -22,5 +30,7 @@ endif()
 if(SHUTPORT_TESTS)
     shutport_library(cmocka cmocka)
 endif()
-include(Llhttp) # shutport::llhttp
-include(Paho)   # shutport::paho, SHUTPORT_PAHO_TUNED
+if(SHUTPORT_WANTS_LLHTTP)
+    include(Llhttp) # shutport::llhttp
+endif()
+include(Paho) # shutport::paho, SHUTPORT_PAHO_TUNED

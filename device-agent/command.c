@@ -24,7 +24,8 @@ static bool is_asked(const struct command_options *o, const char *server)
 
 static void wait_ms(unsigned ms)
 {
-    const struct timespec pause = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000L};
+    const struct timespec pause = {.tv_sec = (time_t)(ms / 1000),
+                                   .tv_nsec = (long)(ms % 1000) * 1000000L};
     (void)nanosleep(&pause, NULL);
 }
 

@@ -184,7 +184,7 @@ static enum rt_err err_of_connect(int error)
 enum rt_err rt_local_connect(const char *path, unsigned timeout_ms, int *ret_fd)
 {
     struct sockaddr_un address;
-    const struct timeval timeout = {.tv_sec = timeout_ms / 1000,
+    const struct timeval timeout = {.tv_sec = (time_t)(timeout_ms / 1000),
                                     .tv_usec = (suseconds_t)(timeout_ms % 1000) * 1000};
     int directory_fd = -1;
     enum rt_err err = make_address(path, &address, &directory_fd);
