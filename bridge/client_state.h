@@ -46,7 +46,7 @@ struct client_desk {
     struct client *client; /* whom the parser's events are for */
     struct http_head head;
     struct client_trailers *trailers; /* owned; NULL: there were none */
-    uint8_t in[CLIENT_IN_BYTES]; /* the head, then the body as far as it waits, unframed */
+    uint8_t in[CLIENT_IN_BYTES];      /* the head, then the body as far as it waits, unframed */
 };
 
 struct client_body {

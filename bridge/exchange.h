@@ -28,7 +28,6 @@
     16384u /* fed to the parser at a time; also the most that is ever held back */
 #define EXCHANGE_TRAILERS_COUNT_MAX 32u
 #define EXCHANGE_TRAILERS_BYTES_MAX 8192u
-#define EXCHANGE_UPGRADE_TOKEN "websocket" /* the allow-list */
 
 struct exchange;
 

@@ -2,6 +2,7 @@
  * exchange; they leave a note in `down` that exchange_pump_down acts on. */
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "bridge/exchange_state.h"
 #include "bridge/rewrite.h"
@@ -66,13 +67,13 @@ static void set_framing(const struct exchange *x, const struct rt_http_response_
         answer->framing = answer->has_length ? ANSWER_LENGTH : ANSWER_STREAM;
 }
 
-/* The 101 that was asked for, or a service that answers what nobody asked. */
+/* The 101 that was asked for, to the one protocol that was passed on; any other is an answer to what nobody asked. */
 static bool on_switching(struct exchange *x, const struct rt_http_response_head *head,
                          struct answer *answer, struct http_field *fields, size_t cap)
 {
     struct http_slice token = rewrite_find(head->fields, head->field_count, "upgrade");
-    if (!x->wants_upgrade || !http_slice_is_nocase(token, EXCHANGE_UPGRADE_TOKEN) ||
-        answer->field_count == cap)
+    if (!x->upgrade.len || token.len != x->upgrade.len ||
+        strncasecmp(token.at, x->upgrade.at, token.len) != 0 || answer->field_count == cap)
         return give_up(x, PROBLEM_BAD_ANSWER);
     fields[answer->field_count++] =
         (struct http_field){.name = {"Upgrade", sizeof("Upgrade") - 1}, .value = token};

@@ -86,7 +86,7 @@ bool exchange_send_head(struct exchange *x)
                                       .place = &place,
                                       .peer_address = x->request->peer_address,
                                       .keeps_stream = x->may_reuse,
-                                      .upgrades = x->wants_upgrade};
+                                      .upgrade = x->upgrade};
     if (rewrite_request_head(&r, x->env->scratch, sizeof(x->env->scratch), &len))
         return false;
     x->up.is_chunked = rewrite_body_is_chunked(x->request->head);
@@ -120,6 +120,16 @@ static void pump_plain(struct exchange *x)
     x->up.is_done = client_body_at_end(x->request->client);
 }
 
+static bool end_chunks(struct exchange *x)
+{
+    size_t count, len;
+    const struct http_field *trailers = client_body_trailers(x->request->client, &count);
+    x->up.is_done = true;
+    if (rewrite_request_trailers(trailers, count, x->env->scratch, sizeof(x->env->scratch), &len))
+        return false;
+    return send_first(x, x->env->scratch, len);
+}
+
 /* Begin the next chunk, or end the body; false: nothing to say yet (or no memory: the timers will notice). */
 static bool next_chunk(struct exchange *x)
 {
@@ -128,10 +138,8 @@ static bool next_chunk(struct exchange *x)
     client_body_peek(x->request->client, &len);
     if (!len && !client_body_at_end(x->request->client))
         return false;
-    if (!len) {
-        x->up.is_done = true;
-        return send_first(x, "0\r\n\r\n", 5);
-    }
+    if (!len)
+        return end_chunks(x);
     x->up.chunk_left = len < CHUNK_BYTES_MAX ? len : CHUNK_BYTES_MAX;
     int n = snprintf(frame, sizeof(frame), "%llx\r\n", (unsigned long long)x->up.chunk_left);
     return send_first(x, frame, (size_t)n);
@@ -171,7 +179,7 @@ void exchange_pump_up(struct exchange *x)
         return;
     if (x->state == EXCHANGE_TUNNEL)
         pump_tunnel(x);
-    else if (x->up.is_done || x->wants_upgrade)
+    else if (x->up.is_done || x->upgrade.len)
         return; /* nothing follows an upgrade request before its 101 */
     else if (x->up.is_chunked)
         pump_chunked(x);

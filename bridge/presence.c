@@ -6,11 +6,13 @@
 #include <sys/queue.h>
 
 #include "bridge/map.h"
+#include "bridge/upgrade.h"
 #include "runtime/crypto.h"
 #include "runtime/json.h"
 
 struct service_host {
-    bool is_tls;
+    bool is_tls, has_upgrades;
+    char upgrades[UPGRADE_LIST_BYTES_MAX + 1];
     char service[SERVICE_NAME_MAX + 1];
     char authority[PRESENCE_HOST_BYTES_MAX + 1];
 };
@@ -271,18 +273,30 @@ static bool parse_host(const char *service, const char *text, struct service_hos
     return true;
 }
 
+static void parse_upgrades(const struct json *all, struct service_host *host)
+{
+    const char *list = all ? json_text(all, host->service) : NULL;
+    if (!list || !upgrade_list_is_valid(list))
+        return;
+    memcpy(host->upgrades, list, strlen(list) + 1);
+    host->has_upgrades = true;
+}
+
 static void take_hosts(struct entry *e, const struct json *root)
 {
     const struct json *services = json_get(root, "services");
     const struct json *hosts = json_get(root, "service_hosts");
+    const struct json *upgrades = json_get(root, "service_upgrades");
     struct service_host found[PRESENCE_SERVICES_COUNT_MAX];
     size_t count = 0;
     for (size_t i = 0; hosts && i < json_count(services) && count < PRESENCE_SERVICES_COUNT_MAX;
          i++) {
         const char *service = json_string(json_at(services, i));
         const char *text = service ? json_text(hosts, service) : NULL;
-        if (text && parse_host(service, text, &found[count]))
-            count++;
+        if (!text || !parse_host(service, text, &found[count]))
+            continue;
+        parse_upgrades(upgrades, &found[count]);
+        count++;
     }
     if (count == e->host_count && (!count || !memcmp(found, e->hosts, count * sizeof(*found))))
         return;
@@ -346,16 +360,30 @@ enum presence_word presence_status(struct presence_table *t, const char *device,
     return word;
 }
 
+static const struct service_host *find_host(const struct presence_table *t, const char *device,
+                                            const char *service)
+{
+    const struct entry *e = find(t, device);
+    for (size_t i = 0; e && i < e->host_count; i++)
+        if (strcmp(e->hosts[i].service, service) == 0)
+            return &e->hosts[i];
+    return NULL;
+}
+
+const char *presence_service_upgrades(const struct presence_table *t, const char *device,
+                                      const char *service)
+{
+    const struct service_host *host = find_host(t, device, service);
+    return host && host->has_upgrades ? host->upgrades : NULL;
+}
+
 bool presence_service_host(const struct presence_table *t, const char *device, const char *service,
                            const char **ret_scheme, const char **ret_authority)
 {
-    const struct entry *e = find(t, device);
-    for (size_t i = 0; e && i < e->host_count; i++) {
-        if (strcmp(e->hosts[i].service, service) != 0)
-            continue;
-        *ret_scheme = e->hosts[i].is_tls ? "https" : "http";
-        *ret_authority = e->hosts[i].authority;
-        return true;
-    }
-    return false;
+    const struct service_host *host = find_host(t, device, service);
+    if (!host)
+        return false;
+    *ret_scheme = host->is_tls ? "https" : "http";
+    *ret_authority = host->authority;
+    return true;
 }

@@ -72,6 +72,10 @@ enum presence_word {
  * of two places take turns under this device's identity. */
 enum presence_word presence_status(struct presence_table *t, const char *device, const char *json,
                                    size_t len, bool *ret_clash);
+/* The comma list of protocols that a service of the device lets connections be switched to; NULL: it announced none, so
+ * the default holds. Borrowed until the table changes. */
+const char *presence_service_upgrades(const struct presence_table *t, const char *device,
+                                      const char *service);
 /* What the device announced as the origin of a service: *ret_scheme "http" or "https", *ret_authority "127.0.0.1:8631".
  * False: it announced nothing. Borrowed until the table changes. */
 bool presence_service_host(const struct presence_table *t, const char *device, const char *service,

@@ -312,10 +312,10 @@ static void put_request_field(struct out *o, const struct rewrite_request *r,
 static void put_hop(struct out *o, const struct rewrite_request *r)
 {
     const struct http_field *te = http_head_find(r->head, "te");
-    bool trailers = !r->upgrades && te && http_list_has(te->value, "trailers");
-    if (r->upgrades) {
+    bool trailers = !r->upgrade.len && te && http_list_has(te->value, "trailers");
+    if (r->upgrade.len) {
         put_text(o, "Connection: Upgrade\r\n");
-        put_field(o, "Upgrade", r->head->upgrade);
+        put_field(o, "Upgrade", r->upgrade);
         return;
     }
     if (trailers)
@@ -410,6 +410,28 @@ static const char *const trailer_drops[] = {"content-length",
 bool rewrite_trailer_may_pass(struct http_slice name)
 {
     return !name_in(name, trailer_drops);
+}
+
+enum rewrite_err rewrite_request_trailers(const struct http_field *trailers, size_t count,
+                                          char *out, size_t cap, size_t *ret_len)
+{
+    struct out o = {.at = out, .cap = cap};
+    put_text(&o, "0\r\n");
+    for (size_t i = 0; i < count; i++) {
+        const struct http_field *f = &trailers[i];
+        if (name_in(f->name, request_drops) || name_in(f->name, request_judged) ||
+            !rewrite_trailer_may_pass(f->name) || auth_field_is_ours(f))
+            continue;
+        put_slice(&o, f->name);
+        put(&o, ": ", 2);
+        put_slice(&o, f->value);
+        put(&o, "\r\n", 2);
+    }
+    put(&o, "\r\n", 2);
+    if (o.overflow)
+        return REWRITE_E_TOO_BIG;
+    *ret_len = o.len;
+    return REWRITE_OK;
 }
 
 static bool named_by_connection(const struct rt_http_response_head *head, struct http_slice name)

@@ -33,15 +33,18 @@ struct rewrite_place {
 struct rewrite_request {
     const struct http_head *head;
     const struct rewrite_place *place;
-    const char *peer_address; /* the browser's, for X-Forwarded-For */
-    bool keeps_stream;        /* false: ask the service to close after this request */
-    bool upgrades; /* pass head->upgrade on; the caller has checked it against its list */
+    const char *peer_address;  /* the browser's, for X-Forwarded-For */
+    bool keeps_stream;         /* false: ask the service to close after this request */
+    struct http_slice upgrade; /* the token to pass on, checked by the caller; length 0 = none */
 };
 
 /* Write the head towards the device into out[0..cap), blank line included: target byte for byte, Host as the service
  * expects it, body framing as rewrite_body_is_chunked says, X-Forwarded-* and Forwarded last and only ours. */
 enum rewrite_err rewrite_request_head(const struct rewrite_request *r, char *out, size_t cap,
                                       size_t *ret_len);
+/* Write what ends a chunked request body: the last chunk and those trailers that may pass. */
+enum rewrite_err rewrite_request_trailers(const struct http_field *trailers, size_t count,
+                                          char *out, size_t cap, size_t *ret_len);
 /* Will the request body travel chunked? Else Content-Length is kept, or there is none. */
 bool rewrite_body_is_chunked(const struct http_head *head);
 

@@ -28,11 +28,18 @@ char *presence_online(const struct service_table *services, uint64_t instance)
     struct json *hosts = json_add_object(root, "service_hosts");
     for (size_t i = 0; i < services->count; i++) {
         const struct service *s = &services->items[i];
-        service_url_authority(&s->url, s->tls_name, authority, sizeof(authority));
+        if (s->host)
+            snprintf(authority, sizeof(authority), "%s", s->host);
+        else
+            service_url_authority(&s->url, s->tls_name, authority, sizeof(authority));
         snprintf(host, sizeof(host), "%s%s", service_url_is_tls(&s->url) ? "https://" : "",
                  authority);
         json_add_text(hosts, s->name, host);
     }
+    struct json *upgrades = json_add_object(root, "service_upgrades");
+    for (size_t i = 0; i < services->count; i++)
+        if (services->items[i].upgrades)
+            json_add_text(upgrades, services->items[i].name, services->items[i].upgrades);
     struct json *silent = json_add_array(root, "silent_services");
     for (size_t i = 0; i < services->count; i++) {
         if (services->items[i].health == SERVICE_SILENT)

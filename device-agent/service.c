@@ -11,6 +11,11 @@
 
 #define PIN_PREFIX "sha256//"
 #define TLS_DETAIL_MAX 256u
+#define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+#define HOST_BYTES LETTERS ".-:[]"
+#define HOST_BYTES_MAX 261u /* as bridge/presence.h takes it */
+#define UPGRADES_BYTES LETTERS "!#$%&'*+-.^_`|~/, "
+#define UPGRADES_BYTES_MAX 127u
 
 static int hex_value(char c)
 {
@@ -103,6 +108,20 @@ static bool load_tls(FILE *errors, struct service *s)
     return err ? say(errors, s->name, detail[0] ? detail : rt_err_text(err)) : true;
 }
 
+/* What goes into other people's headers must be nothing but a name, or tokens. */
+static bool load_http(const struct config *section, FILE *errors, struct service *s)
+{
+    s->host = text_or_null(section, "host");
+    s->upgrades = config_text(section, "upgrades");
+    if (s->host &&
+        (strlen(s->host) > HOST_BYTES_MAX || strspn(s->host, HOST_BYTES) != strlen(s->host)))
+        return say(errors, s->name, "host must be a name or an address, with a port or without");
+    if (strlen(s->upgrades) > UPGRADES_BYTES_MAX ||
+        strspn(s->upgrades, UPGRADES_BYTES) != strlen(s->upgrades))
+        return say(errors, s->name, "upgrades must be protocol names with commas between them");
+    return true;
+}
+
 static bool load_service(const struct config *section, FILE *errors, struct service *s)
 {
     s->name = config_section_title(section);
@@ -118,7 +137,7 @@ static bool load_service(const struct config *section, FILE *errors, struct serv
     s->reset_on_abort = config_bool(section, "reset_on_abort");
     s->connect_timeout_ms = (uint32_t)config_integer(section, "connect_timeout_ms");
     s->connections_max = (size_t)config_integer(section, "connections_max");
-    return load_trust(section, errors, s) && load_tls(errors, s);
+    return load_http(section, errors, s) && load_trust(section, errors, s) && load_tls(errors, s);
 }
 
 enum rt_err service_table_load(const struct config *config, FILE *errors,

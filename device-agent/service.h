@@ -28,7 +28,9 @@ struct service {
     const char *tls_name;    /* the name in the service's certificate; NULL unless tls_ca_file */
     uint8_t tls_pin[RT_TLS_PIN_BYTES];
     bool has_pin;
-    struct rt_tls *tls;  /* NULL: plain */
+    struct rt_tls *tls;   /* NULL: plain */
+    const char *host;     /* what it wants to see as Host; NULL: the URL's own authority */
+    const char *upgrades; /* comma list of protocols; NULL: as the server has it */
     bool reset_on_abort; /* a connection broken off by the service is RESET, else an ordinary end */
     uint32_t connect_timeout_ms; /* connect and TLS handshake */
     size_t connections_max;

@@ -706,6 +706,8 @@ void rt_conn_abort(struct rt_conn *c)
 {
     if (c->state == CONN_CLOSED)
         return;
+    if (c->state == CONN_READY && c->end == RT_CONN_END_NONE)
+        flush(c); /* a peer that was told nothing might ask again by itself */
     c->with_reset = true;
     doom(c, RT_CONN_END_LOCAL, "broken off here");
 }

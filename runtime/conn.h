@@ -76,7 +76,8 @@ void rt_conn_finish(struct rt_conn *c);
 /* Flush for at most 5 s, then send the end and wait up to 2 s for the peer's, discarding what still comes (closing
  * over unread bytes would reset and could destroy what was flushed); `closed` ORDERLY follows. */
 void rt_conn_close(struct rt_conn *c);
-/* At once; over TCP a reset, so that the peer cannot take it for a complete answer (S6). `closed` LOCAL follows. */
+/* At once, after as much of what was written as the socket takes; over TCP a reset, so that the peer cannot take it for a
+ * complete answer (S6). `closed` LOCAL follows. */
 void rt_conn_abort(struct rt_conn *c);
 
 /* SNI the client sent (lower case, no trailing dot), "" when none. Borrowed for the connection's life. */

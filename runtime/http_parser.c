@@ -148,6 +148,17 @@ static bool has_no_body(const struct rt_http_parser *p)
     return p->request_was_head || status / 100 == 1 || status == 204 || status == 304;
 }
 
+/* llhttp looks for chunked at the end only. What lies below it would stay coded, and nobody would be told. */
+static bool coding_is_plain(const struct rt_http_parser *p)
+{
+    for (size_t i = 0; i < p->field_count; i++)
+        if (http_slice_is_nocase(p->fields[i].name, "transfer-encoding") &&
+            !http_slice_is_nocase(p->fields[i].value, "chunked") &&
+            !http_slice_is_nocase(p->fields[i].value, "identity"))
+            return false;
+    return true;
+}
+
 static int on_response_head(struct rt_http_parser *p)
 {
     const llhttp_t *l = &p->llhttp;
@@ -157,6 +168,8 @@ static int on_response_head(struct rt_http_parser *p)
         return refuse(p, "a status below 100");
     for (size_t i = 0; i < p->field_count; i++)
         p->fields[i] = (struct http_field){slice_of(p, p->names[i]), slice_of(p, p->values[i])};
+    if (!coding_is_plain(p))
+        return refuse(p, "a transfer coding beside chunked");
     const struct rt_http_response_head head = {
         .status = l->status_code,
         .reason = slice_of(p, p->reason),

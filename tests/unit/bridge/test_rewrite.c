@@ -36,11 +36,13 @@ static struct http_head *scan(const char *text)
 
 static const char *rewritten(const char *text, bool keeps, bool upgrades)
 {
-    const struct rewrite_request r = {.head = scan(text),
+    const struct http_head *head = scan(text);
+    const struct rewrite_request r = {.head = head,
                                       .place = &place,
                                       .peer_address = "192.0.2.9",
                                       .keeps_stream = keeps,
-                                      .upgrades = upgrades};
+                                      .upgrade = upgrades ? head->upgrade
+                                                          : (struct http_slice){.at = NULL}};
     size_t len = 0;
     assert_int_equal(rewrite_request_head(&r, out, REWRITE_REQUEST_BYTES_MAX, &len), REWRITE_OK);
     out[len] = '\0';
