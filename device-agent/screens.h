@@ -4,6 +4,9 @@
 #ifndef AGENT_SCREENS_H
 #define AGENT_SCREENS_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "device-agent/operator.h"
 #include "runtime/error.h"
 
@@ -22,17 +25,20 @@ struct screens_options {
 /* Who is at the other end of one connection. Texts are copied. */
 struct screens_caller {
     enum operator_way way;
-    const char *
-        address; /* of the network's client, for the log and the limit on password attempts; or NULL */
+    /* OPERATOR_NETWORK: the client's, for the log and the limit on password attempts. */
+    const char *address;
     const char *interface; /* it came in by, or NULL: to be warned before it closes its own way */
-    const char *server;    /* OPERATOR_SERVER: which one */
-    const char *caller;    /* OPERATOR_SERVER: "user:alice role:admin", from the stream's OPEN */
+    bool
+        is_encrypted; /* OPERATOR_NETWORK: it came over HTTPS; else it is told before it types a password */
+    const char *server; /* OPERATOR_SERVER: which one */
+    const char *caller; /* OPERATOR_SERVER: "user:alice role:admin", from the stream's OPEN */
 };
 
+/* Without the panel's port where that is taken, said in the log. RT_E_NO_MEMORY, RT_E_IO. */
 enum rt_err screens_new(const struct screens_options *options, struct screens **ret_screens);
-void screens_free(struct screens *screens); /* NULL is fine */
+void screens_free(struct screens *screens); /* NULL is fine; connections end */
 /* A connection's far end, non-blocking: bytes written to it are requests (heads already judged by http_head_scan or
- * written by the bridge). RT_E_TRUST: this caller may not use the screens; RT_E_FULL. */
+ * written by the bridge). RT_E_TRUST: this caller may not use the screens; RT_E_FULL, RT_E_NO_MEMORY, RT_E_IO. */
 enum rt_err screens_open(struct screens *screens, const struct screens_caller *caller, int *ret_fd);
 
 #endif
