@@ -134,16 +134,27 @@ static bool is_bound_to_origin(const struct http_head *head, const struct princi
     return who->via == AUTH_VIA_BASIC_TOKEN && http_head_find(head, "Sec-Fetch-Site") != NULL;
 }
 
+/* The device's own settings are for its administrators and its owner, not for whoever may use it (R19). */
+static bool may_use_service(const struct auth *auth, const struct route *route,
+                            const struct principal *who)
+{
+    if (!auth_may_use(auth, who, route->device))
+        return false;
+    return strcmp(route->service, SERVICE_SETTINGS) != 0 || who->is_admin || who->is_owner;
+}
+
 static enum auth_verdict judge(const struct auth *auth, const struct route *route,
-                               const struct http_head *head, const struct principal *who)
+                               const struct http_head *head, struct principal *who)
 {
     if (is_bound_to_origin(head, who) && !comes_from_own_origin(auth, route, head))
         return AUTH_CROSS_ORIGIN;
     if (route->kind == ROUTE_PORTAL)
         return AUTH_ALLOWED;
-    if (!registry_device(auth->options.registry, route->device))
+    const struct device_row *row = registry_device(auth->options.registry, route->device);
+    if (!row)
         return AUTH_NO_DEVICE;
-    return auth_may_use(auth, who, route->device) ? AUTH_ALLOWED : AUTH_FORBIDDEN;
+    who->is_owner = row->owner_id != 0 && row->owner_id == who->user_id;
+    return may_use_service(auth, route, who) ? AUTH_ALLOWED : AUTH_FORBIDDEN;
 }
 
 enum auth_verdict auth_decide(struct auth *auth, const struct route *route,

@@ -28,6 +28,7 @@ struct principal {
     int64_t user_id;
     char user_name[USER_NAME_MAX + 1];
     bool is_admin;
+    bool is_owner; /* of the device that the request is for */
     uint8_t credential_hash
         [32]; /* of the cookie's or token's secret: the key for reuse pools and for cutting */
 };

@@ -111,7 +111,9 @@ static enum rt_err open_channel(struct device_peer *p, const struct request *req
 {
     char caller[WIRE_CALLER_LEN_MAX + 1];
     int caller_len = snprintf(caller, sizeof(caller), "user:%s role:%s", request->who.user_name,
-                              request->who.is_admin ? "admin" : "user");
+                              request->who.is_admin   ? "admin"
+                              : request->who.is_owner ? "owner"
+                                                      : "user");
     struct channel *c = calloc(1, sizeof(*c));
     if (!c)
         return RT_E_NO_MEMORY;

@@ -9,9 +9,6 @@
 #include "bridge/verdict.h"
 #include "runtime/log.h"
 
-#define SERVICE_SETTINGS                                                                           \
-    "settings" /* the agent's own screens: every request on a stream of its own */
-
 /* --- the pool --- */
 
 static struct exchange *pool_get(struct relay_env *env)

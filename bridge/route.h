@@ -10,6 +10,7 @@
 #define DEVICE_ID_MAX 63u /* one DNS label [a-z0-9]([a-z0-9-]*[a-z0-9])?, no "--" */
 #define SERVICE_NAME_MAX 32u
 #define SERVICE_DEFAULT "web"
+#define SERVICE_SETTINGS "settings" /* the agent's own screens: for administrators and the owner */
 #define ROUTE_OWN_PREFIX "/.shutport/" /* paths on a device origin that the bridge itself answers */
 
 enum route_kind { ROUTE_NONE = 0, ROUTE_PORTAL, ROUTE_DEVICE };

@@ -46,9 +46,43 @@ static void on_down(void *user, enum wire_code why)
     tell_changed(peer);
 }
 
+/* The screens: who asks goes with the connection in memory, never in a header (R19). */
+static void open_settings(struct peer *peer, struct wire_stream *stream,
+                          const struct wire_open *open)
+{
+    const struct peer_options *o = peer->options;
+    char caller[WIRE_CALLER_LEN_MAX + 1];
+    int fd = -1;
+    memcpy(caller, open->caller, open->caller_len);
+    caller[open->caller_len] = '\0';
+    enum rt_err err = o->open_settings ? o->open_settings(o->user, caller, &fd) : RT_E_NOT_FOUND;
+    if (!err) {
+        log_info("peer", "settings opened", log_str("bridge", peer->bridge),
+                 log_str("caller", caller));
+        (void)pipe_open_inside(&peer->pipes, o->loop, PEER_SERVICE_SETTINGS, fd, stream);
+        return;
+    }
+    log_warn("peer", "settings refused", log_str("bridge", peer->bridge), log_str("caller", caller),
+             log_str("why", rt_err_text(err)));
+    wire_stream_reset(stream, err == RT_E_TRUST       ? WIRE_CODE_NOT_ALLOWED
+                              : err == RT_E_NOT_FOUND ? WIRE_CODE_NO_SUCH_SERVICE
+                                                      : WIRE_CODE_TOO_MANY);
+    wire_stream_release(stream);
+}
+
+static bool is_settings(const struct wire_open *open)
+{
+    return open->kind == WIRE_KIND_BYTES && open->service_len == strlen(PEER_SERVICE_SETTINGS) &&
+           memcmp(open->service, PEER_SERVICE_SETTINGS, open->service_len) == 0;
+}
+
 static void on_opened(void *user, struct wire_stream *stream, const struct wire_open *open)
 {
     struct peer *peer = user;
+    if (is_settings(open)) {
+        open_settings(peer, stream, open);
+        return;
+    }
     struct service *service =
         service_find(peer->options->services, open->service, open->service_len);
     if (!service || open->kind != WIRE_KIND_BYTES) {

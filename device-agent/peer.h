@@ -11,7 +11,8 @@
 #include "wire/session.h"
 
 #define PEER_BRIDGE_MAX 63u
-#define PEER_KNOCKS_MAX 8u /* service checks under way for one bridge */
+#define PEER_KNOCKS_MAX 8u               /* service checks under way for one bridge */
+#define PEER_SERVICE_SETTINGS "settings" /* not one of the configuration's */
 #define PEER_FRESH_MS 500u /* a service that answered within this is not knocked at again */
 
 struct uv_loop_s;
@@ -30,6 +31,10 @@ struct peer_options {
         message_bytes_max; /* what the broker takes, less its own wrapping; 0 = as much as the protocol does */
     void (*changed)(
         void *user); /* call peer_next, peer_deadline and peer_drain before the turn ends */
+    void (*relayed)(void *user); /* a stream was accepted; NULL: nobody wants to know */
+    /* The far end of the service `settings`, the device's own screens, for that caller of the stream's OPEN. NULL: there are
+     * none. RT_E_TRUST: this server, or this caller, may not; RT_E_FULL, RT_E_NO_MEMORY, RT_E_IO. */
+    enum rt_err (*open_settings)(void *user, const char *caller, int *ret_fd);
     void *user;
 };
 

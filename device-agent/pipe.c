@@ -2,6 +2,7 @@
 #include "device-agent/pipe.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "device-agent/conn_code.h"
 #include "device-agent/service.h"
@@ -14,7 +15,8 @@
 struct pipe {
     struct pipe_set *set; /* NULL once abandoned */
     struct pipe *next, *previous;
-    struct service *service;
+    struct service *service; /* NULL: something inside this program */
+    const char *name;
     struct wire_stream *stream; /* NULL once released */
     struct rt_conn *conn;       /* NULL once closed */
     bool is_ready;              /* the service has taken the connection */
@@ -136,7 +138,8 @@ static void on_ready(void *user, struct rt_conn *conn)
 {
     struct pipe *p = user;
     p->is_ready = true;
-    service_watch_note(p->service, true);
+    if (p->service)
+        service_watch_note(p->service, true);
     rt_conn_read_enable(conn, true);
     if (p->stream)
         pump_down(p);
@@ -176,9 +179,10 @@ static void on_read_end(void *user, struct rt_conn *conn)
 
 static void note_failure(const struct pipe *p, enum rt_conn_end end, const char *detail)
 {
-    log_info("service", "connection failed", log_str("service", p->service->name),
+    log_info("service", "connection failed", log_str("service", p->name),
              log_str("why", rt_conn_end_text(end)), log_str("detail", detail));
-    service_watch_note(p->service, false);
+    if (p->service)
+        service_watch_note(p->service, false);
 }
 
 static void on_closed(void *user, struct rt_conn *conn, enum rt_conn_end end, const char *detail)
@@ -186,7 +190,8 @@ static void on_closed(void *user, struct rt_conn *conn, enum rt_conn_end end, co
     struct pipe *p = user;
     (void)conn;
     p->conn = NULL;
-    p->service->connections_count--;
+    if (p->service)
+        p->service->connections_count--;
     if (!p->set) {
         free(p);
         return;
@@ -194,7 +199,7 @@ static void on_closed(void *user, struct rt_conn *conn, enum rt_conn_end end, co
     if (!p->is_ready && end != RT_CONN_END_LOCAL)
         note_failure(p, end, detail);
     if (p->stream && !p->service_finished) {
-        if (p->is_ready && !p->service->reset_on_abort && end != RT_CONN_END_LOCAL)
+        if (p->is_ready && p->service && !p->service->reset_on_abort && end != RT_CONN_END_LOCAL)
             finish_stream(p);
         else
             fail_stream_when_flushed(p, conn_code_of_end(end, p->is_ready));
@@ -249,12 +254,36 @@ enum rt_err pipe_open(struct pipe_set *set, struct uv_loop_s *loop, struct servi
         return RT_E_NO_MEMORY;
     }
     p->service = service;
+    p->name = service->name;
     p->stream = stream;
     enum rt_err err = connect_to(loop, p);
     if (err) {
         log_warn("service", "no connection could be opened", log_str("service", service->name),
                  log_str("why", rt_err_text(err)),
                  log_u64("connections", service->connections_count));
+        refuse(stream, conn_code_of_err(err));
+        free(p);
+        return err;
+    }
+    wire_stream_set_user(stream, p);
+    enter_live(set, p);
+    return RT_OK;
+}
+
+enum rt_err pipe_open_inside(struct pipe_set *set, struct uv_loop_s *loop, const char *name, int fd,
+                             struct wire_stream *stream)
+{
+    struct pipe *p = calloc(1, sizeof(*p));
+    const struct rt_conn_options options = {.half_close = true, .events = &conn_events, .user = p};
+    enum rt_err err = RT_E_NO_MEMORY;
+    if (p) {
+        p->name = name;
+        p->stream = stream;
+        err = rt_conn_accept(loop, fd, &options, &p->conn);
+    } else {
+        (void)close(fd);
+    }
+    if (err) {
         refuse(stream, conn_code_of_err(err));
         free(p);
         return err;
@@ -318,7 +347,7 @@ void pipe_stream_writable(struct pipe *p)
 
 void pipe_stream_broken(struct pipe *p, enum wire_code code)
 {
-    log_debug("service", "stream broken off", log_str("service", p->service->name),
+    log_debug("service", "stream broken off", log_str("service", p->name),
               log_str("why", wire_code_text(code)));
     drop_stream(p);
     if (p->conn)

@@ -33,6 +33,10 @@ struct pipe_set {
  * life. On error the stream has been reset with the right code and released. */
 enum rt_err pipe_open(struct pipe_set *set, struct uv_loop_s *loop, struct service *service,
                       struct wire_stream *stream);
+/* The same to something inside this program: `fd`, given to the callee, is the far end of a socket pair. `name` is a literal,
+ * for the log. */
+enum rt_err pipe_open_inside(struct pipe_set *set, struct uv_loop_s *loop, const char *name, int fd,
+                             struct wire_stream *stream);
 /* Once per loop turn: break off those whose bytes have arrived by now, free the ones that are over. */
 void pipe_set_drain(struct pipe_set *set);
 /* The session is about to be freed: connections are reset, streams forgotten without a word, pipes free
