@@ -9,7 +9,7 @@ PACKAGES_RUN=(gcc libc6-dev cmake ninja-build pkg-config python3 openssl
 # To test as well.
 # shellcheck disable=SC2034 # used by the scripts that source this
 PACKAGES_TEST=(clang clang-format clang-tidy cppcheck shellcheck python3-pytest python3-pytest-xdist python3-paho-mqtt mosquitto-clients curl iproute2
-    nftables chromium fonts-noto-cjk procps)
+    nftables chromium fonts-noto-cjk procps apache2-bin python3-websockets)
 # shellcheck disable=SC2034 # likewise
 PACKAGES_BENCH=(nginx-light wrk openssh-server openssh-client curl strace)
 
