@@ -6,6 +6,14 @@ function(shutport_library name module)
     add_library(shutport::${name} ALIAS PkgConfig::SHUTPORT_${name})
 endfunction()
 
+# On some processors (MIPS) what is atomic and has 64 bits is a call into a library.
+include(CheckCSourceCompiles)
+check_c_source_compiles("#include <stdatomic.h>
+    static atomic_ullong n; int main(void) { return (int)atomic_load(&n); }" SHUTPORT_ATOMICS_BUILT_IN)
+if(NOT SHUTPORT_ATOMICS_BUILT_IN)
+    set(SHUTPORT_ATOMIC_LIBRARY atomic)
+endif()
+
 # Asked for by more than the bridge; docs/firmware.md has the variants of the agent.
 if(SHUTPORT_BRIDGE OR (SHUTPORT_AGENT AND SHUTPORT_SCREENS))
     set(SHUTPORT_WANTS_MICROHTTPD ON)

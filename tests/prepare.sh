@@ -9,9 +9,14 @@ PACKAGES_RUN=(gcc libc6-dev cmake ninja-build pkg-config python3 openssl
 # To test as well.
 # shellcheck disable=SC2034 # used by the scripts that source this
 PACKAGES_TEST=(clang clang-format clang-tidy cppcheck shellcheck python3-pytest python3-pytest-xdist python3-paho-mqtt mosquitto-clients curl iproute2
-    nftables chromium fonts-noto-cjk procps apache2-bin python3-websockets)
+    nftables chromium fonts-noto-cjk procps)
 # shellcheck disable=SC2034 # likewise
 PACKAGES_BENCH=(nginx-light wrk openssh-server openssh-client curl strace)
+# To build the agent for other processors, and to run it.
+# shellcheck disable=SC2034 # likewise
+PACKAGES_CROSS=(gcc-arm-linux-gnueabihf qemu-user)
+# shellcheck disable=SC2034 # likewise
+PACKAGES_CROSS_LONG=(gcc-mipsel-linux-gnu)
 
 say() {
     printf '%s\n' "$*" >&2
