@@ -213,6 +213,53 @@ static enum http_head_err split_absolute(struct http_head *head, struct seen *se
     return HTTP_HEAD_OK;
 }
 
+static int hex_value(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c = lower(c);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* The next byte of a path as every reader of URLs takes it; -1: "%" without two digits, or NUL in disguise. */
+static int decoded_byte(struct http_slice path, size_t *at)
+{
+    char c = path.at[(*at)++];
+    if (c != '%')
+        return (unsigned char)c;
+    int high = *at < path.len ? hex_value(path.at[*at]) : -1;
+    int low = *at + 1 < path.len ? hex_value(path.at[*at + 1]) : -1;
+    *at += 2;
+    return high < 0 || low < 0 || (high == 0 && low == 0) ? -1 : high * 16 + low;
+}
+
+/* Percent-encoding in order (RFC 3986 §2.1), and ".." never above the root, whichever way it is written: one reader would
+ * stop there and the next go on. The query is the service's own business. */
+static bool path_is_sane(struct http_slice target)
+{
+    const char *query = memchr(target.at, '?', target.len);
+    const struct http_slice path = {target.at, query ? (size_t)(query - target.at) : target.len};
+    size_t depth = 0, dots = 0, others = 0;
+    for (size_t at = 0; at <= path.len;) {
+        bool is_end = at == path.len;
+        int byte = is_end ? '/' : decoded_byte(path, &at);
+        if (byte < 0)
+            return false;
+        if (byte != '/') {
+            dots += byte == '.';
+            others += byte != '.';
+            continue;
+        }
+        if (others == 0 && dots == 2 && depth-- == 0)
+            return false;
+        depth += others > 0 || dots > 2; /* an empty segment and "." go nowhere */
+        dots = others = 0;
+        if (is_end)
+            break;
+    }
+    return true;
+}
+
 static enum http_head_err check_target(struct http_head *head, struct seen *seen)
 {
     if (head->target.len == 0)
@@ -221,11 +268,12 @@ static enum http_head_err check_target(struct http_head *head, struct seen *seen
         return HTTP_HEAD_E_TARGET_TOO_LONG;
     if (!all_are(head->target, IS_TARGET))
         return HTTP_HEAD_E_TARGET;
-    if (head->target.at[0] == '/')
-        return HTTP_HEAD_OK;
     if (http_slice_is(head->target, "*"))
         return http_slice_is(head->method, "OPTIONS") ? HTTP_HEAD_OK : HTTP_HEAD_E_TARGET;
-    return split_absolute(head, seen);
+    enum http_head_err err = head->target.at[0] == '/' ? HTTP_HEAD_OK : split_absolute(head, seen);
+    if (!err && !path_is_sane(head->target))
+        err = HTTP_HEAD_E_TARGET;
+    return err;
 }
 
 /* method SP target SP "HTTP/1." ("0" | "1"), one space each (RFC 9112 §3). */

@@ -30,7 +30,8 @@ enum http_head_err {
     HTTP_HEAD_E_TOO_MANY_FIELDS,
     HTTP_HEAD_E_REQUEST_LINE, /* not three parts with one space between them, or the method is no token */
     HTTP_HEAD_E_METHOD,       /* a method that is not known here: 501 */
-    HTTP_HEAD_E_TARGET, /* not origin-form, absolute-form or (OPTIONS) *; a control or raw 8-bit byte; a fragment */
+    HTTP_HEAD_E_TARGET, /* not origin-form, absolute-form or (OPTIONS) *; a control or raw 8-bit byte; a fragment; in the
+                         * path a broken percent-encoding, %00, or more ".." than it is deep */
     HTTP_HEAD_E_VERSION,     /* not HTTP/1.0 or 1.1 */
     HTTP_HEAD_E_LINE_END,    /* bare LF or bare CR */
     HTTP_HEAD_E_FIELD_NAME,  /* not a token, empty, or white space before the colon */
