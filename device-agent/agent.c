@@ -8,129 +8,25 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "device-agent/agent_state.h"
 #include "device-agent/control.h"
 #include "device-agent/exit_code.h"
+#include "device-agent/gate.h"
 #include "device-agent/link.h"
+#include "device-agent/netif.h"
 #include "device-agent/paths.h"
+#include "device-agent/policy.h"
+#include "device-agent/screens.h"
 #include "device-agent/service_watch.h"
 #include "runtime/crypto.h"
-#include "runtime/json.h"
 #include "runtime/log.h"
 #include "runtime/loop.h"
 #include "runtime/mqtt.h"
 #include "runtime/process.h"
-#include "wire/session.h"
 
 #define STOP_MS_MAX 800u /* a broker that does not answer must not hold up a power-off */
 
-struct agent {
-    const struct agent_config_source *source;
-    struct agent_config *config;
-    struct rt_process *process;
-    struct control *control;
-    struct rt_timer *stop_timer, *watchdog_timer;
-    struct wire_budget budget;
-    struct wire_growth growth;
-    struct service_watch *watch;
-    struct link *links[AGENT_SERVERS_MAX];
-    size_t link_count, stopped_count;
-    uint64_t started_ms, instance;
-    enum log_level log_level; /* of the configuration */
-    bool is_stopping, is_debugging;
-};
-
-/* ---- the operator ---- */
-
-static const char *text_of_link_err(enum rt_err err)
-{
-    switch (err) {
-    case RT_OK:
-        return NULL;
-    case RT_E_NOT_FOUND:
-        return "not registered: run shutport-agent register first";
-    case RT_E_TRUST:
-        return "the stored registration may be read by others: chmod 600 it, or register again";
-    case RT_E_VALUE:
-        return "the stored registration is damaged: register again";
-    case RT_E_IO:
-        return errno == ENOSPC ? "the disk is full: the operator's word cannot be stored"
-                               : "the state directory cannot be read or written";
-    case RT_E_NO_MEMORY:
-        return "out of memory";
-    case RT_E_FULL:
-    case RT_E_DOWN:
-    case RT_E_CRYPTO:
-        break;
-    }
-    return "it did not work";
-}
-
-/* Do `act` for the named link, or for all. NULL, or what went wrong first. */
-static const char *for_links(struct agent *a, const char *server, enum rt_err (*act)(struct link *))
-{
-    const char *error = NULL;
-    bool is_known = server == NULL;
-    for (size_t i = 0; i < a->link_count; i++) {
-        if (server && strcmp(link_name(a->links[i]), server) != 0)
-            continue;
-        is_known = true;
-        const char *why = text_of_link_err(act(a->links[i]));
-        if (!error)
-            error = why;
-    }
-    return is_known ? error : "no server of that name is configured";
-}
-
-static void describe(const struct agent *a, struct json *out)
-{
-    json_add_text(out, "version", SHUTPORT_VERSION);
-    json_add_u64(out, "pid", (uint64_t)getpid());
-    json_add_u64(out, "uptime_s", (rt_now_ms() - a->started_ms) / 1000u);
-    struct json *servers = json_add_array(out, "servers");
-    for (size_t i = 0; i < a->link_count; i++)
-        link_describe(a->links[i], json_append_object(servers));
-    struct json *services = json_add_array(out, "services");
-    for (size_t i = 0; i < a->config->services.count; i++) {
-        const struct service *s = &a->config->services.items[i];
-        char authority[SERVICE_URL_HOST_MAX + 8];
-        struct json *service = json_append_object(services);
-        service_url_authority(&s->url, NULL, authority, sizeof(authority));
-        json_add_text(service, "name", s->name);
-        json_add_text(service, "scheme", service_scheme_text(s->url.scheme));
-        json_add_text(service, "address", authority);
-        json_add_u64(service, "connections", s->connections_count);
-        if (s->health != SERVICE_HEALTH_NONE)
-            json_add_bool(service, "answers", s->health == SERVICE_ANSWERS);
-    }
-}
-
-static const char *on_command(void *user, const char *command, const char *server,
-                              struct json *answer)
-{
-    struct agent *a = user;
-    const char *error = NULL;
-    if (a->is_stopping)
-        return "the agent is stopping";
-    if (strcmp(command, "connect") == 0)
-        error = for_links(a, server, link_connect);
-    else if (strcmp(command, "disconnect") == 0)
-        error = for_links(a, server, link_disconnect);
-    else if (strcmp(command, "reload") == 0)
-        error = for_links(a, server, link_reload);
-    else if (strcmp(command, "status") != 0)
-        return "no such command";
-    describe(a, answer);
-    return error;
-}
-
 /* ---- signals ---- */
-
-static void on_link_stopped(void *user)
-{
-    struct agent *a = user;
-    if (++a->stopped_count == a->link_count)
-        rt_process_end(a->process);
-}
 
 static void on_stop_timer(void *user)
 {
@@ -229,8 +125,8 @@ static bool start_loop(struct agent *a)
 
 static bool start_control(struct agent *a)
 {
-    enum rt_err err =
-        control_new(rt_process_loop(a->process), a->config->state_dir, on_command, a, &a->control);
+    enum rt_err err = control_new(rt_process_loop(a->process), a->config->state_dir, agent_command,
+                                  a, &a->control);
     if (err)
         log_error("agent", "the control socket cannot be made; not starting",
                   log_str("state_dir", a->config->state_dir),
@@ -252,24 +148,165 @@ static bool start_watch(struct agent *a)
                              &a->watch) == RT_OK;
 }
 
+enum rt_err agent_add_link(struct agent *a, const struct server_config *server)
+{
+    const struct link_options options = {
+        .loop = rt_process_loop(a->process),
+        .config = a->config,
+        .server = server,
+        .budget = &a->budget,
+        .growth = &a->growth,
+        .instance = a->instance,
+        .host = &agent_link_host,
+        .user = a,
+    };
+    enum rt_err err = link_new(&options, &a->links[a->link_count]);
+    if (!err)
+        a->link_count++;
+    return err;
+}
+
 static bool start_links(struct agent *a)
 {
     for (size_t i = 0; i < a->config->server_count; i++) {
-        const struct link_options options = {
-            .loop = rt_process_loop(a->process),
-            .config = a->config,
-            .server = &a->config->servers[i],
-            .budget = &a->budget,
-            .growth = &a->growth,
-            .instance = a->instance,
-            .stopped = on_link_stopped,
-            .user = a,
-        };
-        if (link_new(&options, &a->links[a->link_count]) != RT_OK)
+        if (agent_add_link(a, &a->config->servers[i]) != RT_OK)
             return false;
-        a->link_count++;
     }
     return true;
+}
+
+/* ---- settings, gate and screens ---- */
+
+/* Where direct hits are sent: the server marked primary, else the first that this device is registered with (R25). */
+static const struct link *primary_link(const struct agent *a)
+{
+    const char *primary = operator_settings(a->op)->primary_server;
+    const struct link *first = NULL;
+    for (size_t i = 0; i < a->link_count; i++) {
+        if (!link_registration(a->links[i]))
+            continue;
+        if (strcmp(link_name(a->links[i]), primary) == 0)
+            return a->links[i];
+        if (!first)
+            first = a->links[i];
+    }
+    return first;
+}
+
+static void apply_to_gate(struct agent *a)
+{
+#if SHUTPORT_GATE
+    const struct link *primary = primary_link(a);
+    const struct policy_state state = {.is_registered = primary != NULL};
+    struct gate_server server = {0};
+    if (primary) {
+        server.device_url = link_registration(primary)->device_url;
+        server.list_url = link_registration(primary)->portal_url;
+        server.is_connected = link_is_up(primary);
+    }
+    if (a->gate)
+        gate_apply(a->gate, operator_settings(a->op), &state, primary ? &server : NULL);
+#else
+    (void)a;
+    (void)primary_link;
+#endif
+}
+
+/* Ports first: what is to be closed is closed before a connection begins or ends. */
+static void on_turn_end(void *user)
+{
+    struct agent *a = user;
+    bool is_operators_word = a->is_operators_word;
+    a->is_operators_word = false;
+    if (a->is_stopping)
+        return;
+    apply_to_gate(a);
+    for (size_t i = 0; i < a->link_count; i++)
+        link_uplink_changed(a->links[i], is_operators_word);
+}
+
+void agent_changed(struct agent *a)
+{
+    if (a->turn_end)
+        rt_turn_end_ask(a->turn_end);
+}
+
+static void on_netifs_changed(void *user)
+{
+    agent_changed(user);
+}
+
+static bool start_operator(struct agent *a)
+{
+    const struct operator_options options = {
+        .loop = rt_process_loop(a->process),
+        .config = a->config,
+        .source = a->source,
+        .host = &agent_operator_host,
+        .user = a,
+        .trial_s = a->config->trial_s,
+    };
+    enum rt_err err =
+        netif_watch_new(rt_process_loop(a->process), on_netifs_changed, a, &a->netifs);
+    if (err)
+        log_error("agent", "the network interfaces cannot be watched: nothing is open directly",
+                  log_str("error", err == RT_E_IO ? strerror(errno) : rt_err_text(err)));
+    return rt_turn_end_new(rt_process_loop(a->process), on_turn_end, a, &a->turn_end) == RT_OK &&
+           operator_new(&options, &a->op) == RT_OK;
+}
+
+/* The agent goes on without: the constant connection does not need them. */
+static void start_screens(struct agent *a)
+{
+#if SHUTPORT_SCREENS
+    const struct screens_options options = {
+        .loop = rt_process_loop(a->process), .op = a->op, .panel_port = a->config->panel_port};
+    enum rt_err err = screens_new(&options, &a->screens);
+    if (err)
+        log_error("agent", "there are no settings screens", log_str("error", rt_err_text(err)));
+#else
+    (void)a;
+#endif
+}
+
+static void start_gate(struct agent *a)
+{
+#if SHUTPORT_GATE
+    const char *name = a->config->gate_service;
+    const struct gate_options options = {
+        .loop = rt_process_loop(a->process),
+        .state_dir = a->config->state_dir,
+        .http_port = a->config->gate_http_port,
+        .https_port = a->config->gate_https_port,
+        .web = service_find(&a->config->services, name, strlen(name)),
+        .netifs = a->netifs,
+#if SHUTPORT_SCREENS
+        .screens = a->screens,
+        .open_screens = a->screens ? screens_open : NULL,
+#endif
+    };
+    enum rt_err err = a->netifs ? gate_new(&options, &a->gate) : RT_E_IO;
+    if (err)
+        log_error("agent", "there is no gate: every port stays closed",
+                  log_str("error", rt_err_text(err)));
+    agent_changed(a);
+#else
+    (void)a;
+#endif
+}
+
+static void free_parts(struct agent *a)
+{
+#if SHUTPORT_GATE
+    gate_free(a->gate);
+#endif
+#if SHUTPORT_SCREENS
+    screens_free(a->screens);
+#endif
+    operator_free(a->op);
+    netif_watch_free(a->netifs);
+    rt_turn_end_free(a->turn_end);
+    a->turn_end = NULL;
 }
 
 /* Also of an agent that did not start. False: something is still at work. */
@@ -279,6 +316,7 @@ static bool finish(struct agent *a)
     rt_timer_free(a->stop_timer);
     rt_timer_free(a->watchdog_timer);
     service_watch_free(a->watch);
+    free_parts(a);
     /* A link that has not stopped still belongs to the MQTT adapter; the process ends now. */
     if (a->stopped_count < a->link_count)
         return false;
@@ -303,8 +341,12 @@ static bool start(struct agent *a)
     if (s->server_count == 0)
         log_warn("agent", "no server is configured: nothing to connect to",
                  log_str("file", a->source->path));
-    if (start_watch(a) && start_links(a))
+    agent_config_add_stored_servers(a->config);
+    if (start_watch(a) && start_operator(a) && start_links(a)) {
+        start_screens(a);
+        start_gate(a);
         return true;
+    }
     log_error("agent", "out of memory at start", log_u64("servers", s->server_count));
     return false;
 }

@@ -46,8 +46,7 @@ static char *make_answer(struct control *control, const char *request, size_t le
     struct json *answer = json_new_object();
     const char *error = "the request is not a JSON object with a \"command\"";
     if (json_parse(request, len, &root) == RT_OK && json_text(root, "command"))
-        error = control->handler(control->user, json_text(root, "command"),
-                                 json_text(root, "server"), answer);
+        error = control->handler(control->user, json_text(root, "command"), root, answer);
     json_add_bool(answer, "ok", error == NULL);
     if (error)
         json_add_text(answer, "error", error);

@@ -10,17 +10,16 @@
 #include "runtime/json.h"
 #include "runtime/local_listener.h"
 
-static enum rt_err send_request(int fd, const char *command, const char *server)
+static enum rt_err send_request(int fd, const struct json *request)
 {
-    struct json *request = json_new_object();
-    json_add_text(request, "command", command);
-    if (server)
-        json_add_text(request, "server", server);
     char *text = json_print(request);
-    json_free(request);
     if (!text)
         return RT_E_NO_MEMORY;
     size_t len = strlen(text);
+    if (len + 1 > CONTROL_REQUEST_MAX) {
+        free(text);
+        return RT_E_FULL;
+    }
     text[len] = '\n'; /* the NUL is not sent */
     ssize_t sent = send(fd, text, len + 1, MSG_NOSIGNAL);
     free(text);
@@ -48,8 +47,8 @@ static enum rt_err read_answer(int fd, struct json **ret_answer)
     return err;
 }
 
-enum rt_err control_ask(const char *state_dir, const char *command, const char *server_or_null,
-                        struct json **ret_answer)
+enum rt_err control_ask_json(const char *state_dir, const struct json *request,
+                             struct json **ret_answer)
 {
     char path[PATHS_BYTES_MAX];
     int fd = -1;
@@ -58,9 +57,21 @@ enum rt_err control_ask(const char *state_dir, const char *command, const char *
         err = rt_local_connect(path, CONTROL_WAIT_MS, &fd);
     if (err)
         return err;
-    err = send_request(fd, command, server_or_null);
+    err = send_request(fd, request);
     if (!err)
         err = read_answer(fd, ret_answer);
     close(fd);
+    return err;
+}
+
+enum rt_err control_ask(const char *state_dir, const char *command, const char *server_or_null,
+                        struct json **ret_answer)
+{
+    struct json *request = json_new_object();
+    json_add_text(request, "command", command);
+    if (server_or_null)
+        json_add_text(request, "server", server_or_null);
+    enum rt_err err = control_ask_json(state_dir, request, ret_answer);
+    json_free(request);
     return err;
 }

@@ -27,10 +27,13 @@
 #define FRESH_S 10u /* a registration this young at start */
 #define REST_MS_FIRST 60000u
 #define REST_MS_MAX 300000u
+#define ROTATE_MS_FIRST 500u
+#define ROTATE_MS_MAX 30000u
 #define CA_BYTES_MAX 65536u
 #define SHORT_MS 10000u /* a connection that broke earlier was a short one */
 
 static void settle(struct link *link);
+static void look_for_uplink(struct link *link);
 
 /* ---- what is stored ---- */
 
@@ -120,8 +123,8 @@ static void send_messages(struct link *link)
             link->out_len = peers_next(&link->peers, link->out, sizeof(link->out), &peer);
             if (link->out_len == 0)
                 return;
-            snprintf(link->out_topic, sizeof(link->out_topic), "shutport/v1/up/%s/%s",
-                     link->registration->device_id, peer_bridge(peer));
+            snprintf(link->out_topic, sizeof(link->out_topic), "%s%s", link->up_prefix,
+                     peer_bridge(peer));
         }
         enum rt_err err = rt_mqtt_publish(link->mqtt, link->out_topic, link->out, link->out_len);
         if (err == RT_E_FULL)
@@ -198,6 +201,7 @@ static void on_up(void *user)
              log_u64("port", link->registration->broker_port));
     tell_online(link);
     peers_link_up(&link->peers);
+    link->o.host->changed(link->o.user);
 }
 
 /* Mosquitto 2.0 does not say that another client came with our identity: it just hangs up, again and again. */
@@ -254,6 +258,7 @@ static void on_mqtt_down(void *user, enum rt_mqtt_loss loss, const char *detail,
         note_short_life(link, now_ms - link->up_at_ms);
         link->out_len = 0; /* lost like what was on its way; RESUME repairs it */
         peers_link_down(&link->peers);
+        link->o.host->changed(link->o.user);
     }
     link->state = LINK_TRYING;
     bool is_eager = link->is_fresh && now_ms - link->opened_at_ms < FRESH_MS;
@@ -261,6 +266,10 @@ static void on_mqtt_down(void *user, enum rt_mqtt_loss loss, const char *detail,
         return; /* not an answer yet: the broker may not know the new token */
     note_loss(link, loss, detail, retry_ms);
     link->must_rest = loss == RT_MQTT_LOSS_REFUSED;
+    if (loss == RT_MQTT_LOSS_UNREACHABLE && link->uplink.candidate_count > 1) {
+        link->uplink_attempt++; /* the next interface's turn */
+        link->must_rest = link->is_rotating = true;
+    }
     ask_turn_end(link);
 }
 
@@ -297,14 +306,15 @@ static uint64_t random_u64(void)
 /* Twice as long each time, between half of it and all, so that a fleet does not come back as one. */
 static void rest(struct link *link)
 {
-    uint64_t most_ms = REST_MS_FIRST;
-    for (unsigned i = 0; i < link->rest_count && most_ms < REST_MS_MAX; i++)
+    uint64_t most_ms = link->is_rotating ? ROTATE_MS_FIRST : REST_MS_FIRST;
+    uint64_t max_ms = link->is_rotating ? ROTATE_MS_MAX : REST_MS_MAX;
+    for (unsigned i = 0; i < link->rest_count && most_ms < max_ms; i++)
         most_ms *= 2;
-    if (most_ms > REST_MS_MAX)
-        most_ms = REST_MS_MAX;
+    if (most_ms > max_ms)
+        most_ms = max_ms;
     uint64_t wait_ms = most_ms / 2 + random_u64() % (most_ms / 2);
     link->rest_count++;
-    link->must_rest = false;
+    link->must_rest = link->is_rotating = false;
     link->state = LINK_RESTING;
     link->retry_at_ms = rt_now_ms() + wait_ms;
     rt_timer_set(link->rest_timer, wait_ms);
@@ -343,6 +353,7 @@ static void open_link(struct link *link)
         ca_file = ca_path;
     }
     snprintf(link->down_prefix, sizeof(link->down_prefix), "shutport/v1/down/%s/", r->device_id);
+    snprintf(link->up_prefix, sizeof(link->up_prefix), "shutport/v1/up/%s/", r->device_id);
     snprintf(link->status_topic, sizeof(link->status_topic), "shutport/v1/status/%s", r->device_id);
     snprintf(filter, sizeof(filter), "shutport/v1/down/%s/+", r->device_id);
     const char *const filters[] = {filter, NULL};
@@ -355,6 +366,7 @@ static void open_link(struct link *link)
         .filters = filters,
         .will_topic = link->status_topic,
         .will_payload = PRESENCE_WILL,
+        .bind_interface = link->uplink.interface[0] ? link->uplink.interface : NULL,
         .keepalive_s = link->o.config->keepalive_s,
         .refused_retry_ms = link->is_fresh ? FRESH_RETRY_MS : 0,
         .eager_ms = link->is_fresh ? FRESH_MS : 0,
@@ -366,6 +378,7 @@ static void open_link(struct link *link)
         fail_to_open(link, "starting MQTT", err);
         return;
     }
+    memcpy(link->bound_to, link->uplink.interface, sizeof(link->bound_to));
     link->state = LINK_TRYING;
     link->opened_at_ms = rt_now_ms();
     rt_mqtt_start(link->mqtt);
@@ -384,10 +397,15 @@ static void on_stopped(void *user)
     settle(link);
 }
 
+static bool is_to_be_open(const struct link *link)
+{
+    return link->is_wanted && link->registration && link->uplink.is_allowed && !link->is_stopping;
+}
+
 static void close_link(struct link *link)
 {
     bool was_up = link->state == LINK_UP;
-    bool is_leaving = link->is_stopping || !link->is_wanted;
+    bool is_leaving = !is_to_be_open(link);
     if (was_up && is_leaving) {
         peers_end(&link->peers, WIRE_CODE_STOPPING);
         send_messages(link);
@@ -400,13 +418,10 @@ static void close_link(struct link *link)
         peers_done(&link->peers);
     link->out_len = 0;
     link->state = LINK_CLOSING;
+    if (was_up)
+        link->o.host->changed(link->o.user);
     rt_timer_stop(link->status_timer);
     rt_mqtt_stop(link->mqtt, on_stopped);
-}
-
-static bool is_to_be_open(const struct link *link)
-{
-    return link->is_wanted && link->registration && !link->is_stopping;
 }
 
 static void settle(struct link *link)
@@ -425,12 +440,80 @@ static void settle(struct link *link)
         link->must_rest = false;
         if (link->is_stopping && !link->is_stop_told) {
             link->is_stop_told = true;
-            link->o.stopped(link->o.user);
+            link->o.host->stopped(link->o.user);
         }
         return;
     }
-    if (link->state == LINK_OFF)
+    if (link->state != LINK_OFF)
+        return;
+    look_for_uplink(link);
+    if (link->uplink.is_allowed)
         open_link(link);
+}
+
+/* ---- by which interface ---- */
+
+/* Says so when it changes: nothing else tells an operator why a connection that he wants is off. */
+static void look_for_uplink(struct link *link)
+{
+    bool was_allowed = link->uplink.is_allowed;
+    if (!link->registration)
+        return;
+    link->o.host->choose_uplink(link->o.user, link->registration->broker_host, link->uplink_attempt,
+                                &link->uplink);
+    if (was_allowed && !link->uplink.is_allowed)
+        log_warn("link", "no network interface may carry the constant connection; it is off",
+                 log_str("server", link->o.server->name));
+}
+
+const char *link_interface(const struct link *link)
+{
+    char address[RT_MQTT_ADDRESS_MAX];
+    if (link->state != LINK_UP && link->state != LINK_TRYING)
+        return "";
+    if (link->bound_to[0] != '\0')
+        return link->bound_to;
+    if (rt_mqtt_local_address(link->mqtt, address) != RT_OK)
+        return "";
+    return link->o.host->interface_of(link->o.user, address);
+}
+
+void link_uplink_changed(struct link *link, bool is_operators_word)
+{
+    bool is_open = link->state == LINK_UP || link->state == LINK_TRYING;
+    if (link->state != LINK_UP || is_operators_word)
+        link->uplink_attempt = 0;
+    look_for_uplink(link);
+    struct uplink_choice choice = link->uplink;
+    choice.is_preferred = choice.is_preferred && is_operators_word; /* else no cause to break off */
+    if (is_open && link->uplink.is_allowed &&
+        !link->o.host->may_stay(link->o.user, link_interface(link), &choice)) {
+        log_info("link", "changing over to another network interface",
+                 log_str("server", link->o.server->name),
+                 log_str("interface", link->uplink.interface));
+        link->must_reopen = true;
+    }
+    if (link->state == LINK_RESTING && link->loss != RT_MQTT_LOSS_REFUSED) {
+        rt_timer_stop(link->rest_timer);
+        link->state = LINK_OFF;
+    }
+    settle(link);
+}
+
+static void on_relayed(void *user)
+{
+    struct link *link = user;
+    link->o.host->relayed(link->o.user);
+}
+
+static enum rt_err on_open_settings(void *user, const char *caller, int *ret_fd)
+{
+    struct link *link = user;
+    enum rt_err err =
+        link->o.host->open_settings(link->o.user, link->o.server->name, caller, ret_fd);
+    if (!err)
+        link->o.host->relayed(link->o.user);
+    return err;
 }
 
 /* ---- the owner's calls ---- */
@@ -457,6 +540,8 @@ enum rt_err link_new(const struct link_options *options, struct link **ret_link)
         .window_bytes = options->config->window_bytes,
         .streams_count_max = options->config->streams_max,
         .changed = ask_turn_end,
+        .relayed = on_relayed,
+        .open_settings = on_open_settings,
         .user = link,
     };
     link->peers.options = &link->peer_options;
@@ -471,6 +556,7 @@ enum rt_err link_new(const struct link_options *options, struct link **ret_link)
         log_info("link", "not registered yet", log_str("server", link->o.server->name));
     link->is_fresh = link->registration && is_young(link->registration);
     link->is_wanted = !is_disconnected_by_operator(link);
+    link->uplink.is_allowed = true; /* until looked for, so that settle() does look */
     if (!link->is_wanted)
         log_info("link", "disconnected by the operator; staying off until connect",
                  log_str("server", link->o.server->name));
@@ -503,12 +589,22 @@ const char *link_name(const struct link *link)
     return link->o.server->name;
 }
 
+bool link_is_up(const struct link *link)
+{
+    return link->state == LINK_UP;
+}
+
+const struct registration *link_registration(const struct link *link)
+{
+    return link->registration;
+}
+
 /* Try now, whatever wait is running. */
 static void hurry(struct link *link)
 {
     rt_timer_stop(link->rest_timer);
     link->rest_count = 0;
-    link->must_rest = false;
+    link->must_rest = link->is_rotating = false;
     if (link->state == LINK_RESTING)
         link->state = LINK_OFF;
     if (link->state == LINK_TRYING)
@@ -541,6 +637,7 @@ enum rt_err link_connect(struct link *link)
         log_info("link", "connecting on the operator's word",
                  log_str("server", link->o.server->name));
     link->is_wanted = true;
+    look_for_uplink(link);
     if (link->state != LINK_UP)
         hurry(link);
     settle(link);

@@ -41,7 +41,9 @@ static void describe_loss(const struct link *link, struct json *out)
 {
     uint64_t now_ms = rt_now_ms();
     bool is_waiting = link->state == LINK_TRYING || link->state == LINK_RESTING;
-    if (link->loss != RT_MQTT_LOSS_NONE)
+    if (!link->uplink.is_allowed)
+        json_add_text(out, "why", "no network interface may carry the constant connection");
+    else if (link->loss != RT_MQTT_LOSS_NONE)
         json_add_text(out, "why", rt_mqtt_loss_text(link->loss));
     if (link->detail[0])
         json_add_text(out, "detail", link->detail);
@@ -69,11 +71,14 @@ void link_describe(const struct link *link, struct json *out)
     json_add_text(out, "url", link->o.server->url);
     describe_registration(link, out);
     json_add_bool(out, "wanted", link->is_wanted);
+    json_add_bool(out, "allowed", link->uplink.is_allowed);
     json_add_text(out, "state", state_text(link->state));
     if (link->state == LINK_UP)
         json_add_u64(out, "connected_at", link->up_at_wall_s);
     else
         describe_loss(link, out);
+    if (link->state == LINK_UP)
+        json_add_text(out, "interface", link_interface(link));
     describe_alert(link, out);
     struct json *bridges = json_add_array(out, "bridges");
     for (size_t i = 0; i < link->peers.count; i++) {

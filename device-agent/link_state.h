@@ -13,6 +13,7 @@
 #include "wire/limits.h"
 
 #define LINK_TOPIC_MAX 192u
+#define LINK_PREFIX_MAX 96u /* of a topic, up to the bridge's name */
 #define LINK_DETAIL_MAX 256u
 #define LINK_WRAPPING_BYTES 512u /* of an MQTT packet around a message: header, topic, properties */
 #define LINK_SHORT_COUNT_ALERT 3u
@@ -36,10 +37,15 @@ struct link {
     struct registration *registration; /* NULL: none */
     const char *registration_fault;    /* a literal: why the stored one is of no use */
 
+    struct uplink_choice uplink;       /* for `registration`'s broker, as of the last look */
+    size_t uplink_attempt;             /* tries that failed since */
+    char bound_to[NETIF_NAME_MAX + 1]; /* this opening is; "": to none */
+
     bool is_wanted;       /* the operator has not disconnected */
     bool is_stopping;     /* the daemon ends */
     bool is_stop_told;    /* `stopped` was called */
     bool must_rest;       /* close, then rest */
+    bool is_rotating;     /* that rest is short: another interface is tried next */
     bool must_reopen;     /* close, then open at once */
     bool is_reregistered; /* the next opening is with a new token */
     bool is_fresh;        /* this opening is: refusals are retried fast for a while */
@@ -57,7 +63,7 @@ struct link {
     struct peer_options peer_options;
     struct peers peers;
 
-    char down_prefix[LINK_TOPIC_MAX], status_topic[LINK_TOPIC_MAX];
+    char down_prefix[LINK_PREFIX_MAX], up_prefix[LINK_PREFIX_MAX], status_topic[LINK_TOPIC_MAX];
     char out_topic[LINK_TOPIC_MAX];
     size_t out_len; /* a built message that waits for room */
     uint8_t out[WIRE_MESSAGE_BYTES_MAX];

@@ -95,6 +95,8 @@ static void on_opened(void *user, struct wire_stream *stream, const struct wire_
     log_debug("peer", "stream opened", log_str("bridge", peer->bridge),
               log_str("service", service->name),
               log_bytes("caller", open->caller, open->caller_len));
+    if (peer->options->relayed)
+        peer->options->relayed(peer->options->user);
     pipe_open(&peer->pipes, peer->options->loop, service, stream);
 }
 

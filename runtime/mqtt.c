@@ -2,10 +2,14 @@
  * to the loop thread; one try at a time is under way (runtime/mqtt_attempt.h). */
 #include "runtime/mqtt.h"
 
+#include <arpa/inet.h>
 #include <assert.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "runtime/backoff.h"
 #include "runtime/crypto.h"
@@ -392,6 +396,33 @@ void rt_mqtt_free(struct rt_mqtt *m)
 bool rt_mqtt_is_up(const struct rt_mqtt *m)
 {
     return m->state == UP;
+}
+
+#define ROUTE_PORT 9u /* any but 0: routes do not depend on it */
+
+/* "Connecting" a datagram socket sends nothing: the kernel only looks up the route. */
+enum rt_err rt_mqtt_local_address(const struct rt_mqtt *m, char ret_text[RT_MQTT_ADDRESS_MAX])
+{
+    struct sockaddr_storage to = m->address, from = {0};
+    socklen_t len = sizeof(from);
+    const void *address = &((const struct sockaddr_in *)&from)->sin_addr;
+    if (to.ss_family == AF_UNSPEC)
+        return RT_E_DOWN;
+    if (to.ss_family == AF_INET6)
+        ((struct sockaddr_in6 *)&to)->sin6_port = htons(ROUTE_PORT);
+    else
+        ((struct sockaddr_in *)&to)->sin_port = htons(ROUTE_PORT);
+    int fd = socket(to.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return RT_E_IO;
+    bool is_good = connect(fd, (const struct sockaddr *)&to, sizeof(to)) == 0 &&
+                   getsockname(fd, (struct sockaddr *)&from, &len) == 0;
+    close(fd);
+    if (from.ss_family == AF_INET6)
+        address = &((const struct sockaddr_in6 *)&from)->sin6_addr;
+    if (!is_good || !inet_ntop(from.ss_family, address, ret_text, RT_MQTT_ADDRESS_MAX))
+        return RT_E_IO;
+    return RT_OK;
 }
 
 enum rt_err rt_mqtt_publish(struct rt_mqtt *m, const char *topic, const uint8_t *data, size_t len)

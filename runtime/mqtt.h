@@ -76,6 +76,10 @@ void rt_mqtt_stop(struct rt_mqtt *m, void (*done)(void *user));
 /* Must be stopped, its `done` called. NULL is fine. */
 void rt_mqtt_free(struct rt_mqtt *m);
 bool rt_mqtt_is_up(const struct rt_mqtt *m);
+/* The local address that the routes choose for connections to the broker, as text; RT_E_DOWN: it is not known where that
+ * is, RT_E_IO. Of a session bound to an interface, ask the options instead. */
+#define RT_MQTT_ADDRESS_MAX 46u
+enum rt_err rt_mqtt_local_address(const struct rt_mqtt *m, char ret_text[RT_MQTT_ADDRESS_MAX]);
 /* Publish now, QoS 0; `data` is copied by Paho. RT_E_DOWN; RT_E_FULL: too many bytes are still on their way to
  * the socket (the `writable` event follows), so that a new request never waits behind a bulk one. */
 enum rt_err rt_mqtt_publish(struct rt_mqtt *m, const char *topic, const uint8_t *data, size_t len);

@@ -25,8 +25,10 @@ struct daemon {
     struct control *control;
 };
 
-static const char *handle(void *user, const char *command, const char *server, struct json *answer)
+static const char *handle(void *user, const char *command, const struct json *request,
+                          struct json *answer)
 {
+    const char *server = json_text(request, "server");
     (void)user;
     if (strcmp(command, "status") != 0)
         return "no such command";
