@@ -189,8 +189,13 @@ bool screens_call_checked(const struct screens_call *call, const char *name)
 const struct json *screens_call_facts(struct screens_call *call)
 {
     if (!call->facts) {
-        call->facts = json_new_object();
-        operator_describe(call->screens->o.op, call->facts);
+        struct json *told = json_new_object();
+        operator_describe(call->screens->o.op, told);
+        char *text = json_print(told); /* what is being built cannot be read */
+        json_free(told);
+        if (text)
+            (void)json_parse_long(text, strlen(text), &call->facts);
+        free(text);
     }
     return call->facts;
 }
