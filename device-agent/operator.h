@@ -108,7 +108,8 @@ enum operator_result operator_test(struct operator* op, const char *server,
 /* Everything a screen shows: settings, interfaces, links, registrations, trial, what is under way.
  *   "revision" N, "trial_s" N (0: none)
  *   "interfaces" [{"name", "up" bool, "addresses" [text]}]: all that the kernel has, without loopback
- *   "gate" [{"interface", "scheme", "verdict", "reason", "carried_out"}]: of gate_describe
+ *   "settings" {...}: settings_to_json without secrets; "settings_fault" text: why the stored ones are of no use
+ *   "gate" {...}: gate_describe; absent in a build without
  *   "servers" [{all of link_describe; "may_manage" bool, "primary" bool, and, once there was one:
  *     "registering" {"state" "running" | "done" | "failed", "detail" text, "at" seconds since 1970},
  *     "testing" {"state" the same, "at", "steps" [{"name" "dns" | "tcp" | "tls" | "sign-in" | "mqtt" | "subscription",

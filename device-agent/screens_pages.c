@@ -55,18 +55,20 @@ static const char *done_text(const char *code)
 static size_t gate_rows(const struct json *facts, struct page_status_gate rows[GATE_ROWS_MAX],
                         bool *ret_is_closed)
 {
-    const struct json *gate = json_get(facts, "gate");
+    const struct json *gate = json_get(json_get(facts, "gate"), "doors");
     size_t count = 0;
     *ret_is_closed = json_count(gate) == 0;
     for (size_t i = 0; i < json_count(gate) && count < GATE_ROWS_MAX; i++) {
         const struct json *row = json_at(gate, i);
         const char *verdict = facts_text(row, "verdict");
+        if (strcmp(facts_text(row, "family"), "IPv6") == 0)
+            continue; /* the same as its neighbour of IPv4 */
         rows[count++] = (struct page_status_gate){
             .interface = facts_text(row, "interface"),
             .scheme = facts_text(row, "scheme"),
             .verdict = verdict,
-            .reason = facts_text(row, "reason"),
-            .carried_out = facts_text(row, "carried_out"),
+            .reason = facts_text(row, "why"),
+            .carried_out = facts_text(row, "state"),
             .is_open = strcmp(verdict, "serve") == 0,
             .is_sent_on = strncmp(verdict, "redirect", strlen("redirect")) == 0,
         };
