@@ -443,6 +443,11 @@ const struct http_field *client_body_trailers(const struct client *c, size_t *re
     return t ? t->fields : NULL;
 }
 
+bool client_body_is_whole(const struct client *c)
+{
+    return c->body.ended;
+}
+
 uint64_t client_body_consumed(const struct client *c)
 {
     return c->body.consumed;

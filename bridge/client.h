@@ -46,6 +46,8 @@ void client_set_responder(struct client *c, const struct responder *responder, v
 const uint8_t *client_body_peek(struct client *c, size_t *ret_len);
 void client_body_consume(struct client *c, size_t len);
 bool client_body_at_end(const struct client *c);
+/* Has its last byte come in, read or not? */
+bool client_body_is_whole(const struct client *c);
 /* The trailer fields of a body that is at its end, CLIENT_TRAILERS_COUNT_MAX at most; borrowed like the request. */
 const struct http_field *client_body_trailers(const struct client *c, size_t *ret_count);
 /* How many body bytes have been consumed; 0 means a retry elsewhere loses nothing. */

@@ -9,6 +9,7 @@
 #include "bridge/client.h"
 #include "bridge/client_env.h"
 #include "bridge/handoff.h"
+#include "bridge/portal_wait.h"
 #include "bridge/quota.h"
 #include "runtime/listener.h"
 #include "runtime/log.h"
@@ -113,7 +114,7 @@ static void dispatch(void *user, struct request *request)
     if (verdict != AUTH_ALLOWED)
         memset(&request->who, 0, sizeof(request->who));
     if (request->route.kind == ROUTE_PORTAL || is_own_path(head->target))
-        portal_pipe_begin(d->options.portal, request, verdict);
+        portal_wait_begin(d->options.portal, request, verdict);
     else
         answer_from_device(d, request, verdict);
 }

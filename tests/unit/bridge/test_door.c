@@ -231,6 +231,34 @@ static void own_paths_of_a_device_origin_go_to_the_portal_with_the_verdict(void 
     assert_int_equal(t.relayed, 1);
 }
 
+/* Slow senders hold no pipe; what is too much for a stranger is told at once. */
+static void the_portal_gets_a_request_when_its_body_is_there(void **state)
+{
+    (void)state;
+    open_door(NULL, 0, 0);
+    t.verdict = AUTH_SIGN_IN;
+    dial(&t.talk);
+    talk_send(&t.talk,
+              "POST /sign-in HTTP/1.1\r\nHost: portal.example\r\nContent-Length: 4\r\n\r\nab");
+    talk_want_silence(&t.talk);
+    assert_int_equal(t.piped, 0);
+    talk_send(&t.talk, "cd");
+    talk_want_text(&t.talk, "HTTP/1.1 200 ");
+    assert_int_equal(t.piped, 1);
+    talk_close(&t.talk);
+    dial(&t.talk);
+    talk_send(&t.talk,
+              "POST /sign-in HTTP/1.1\r\nHost: portal.example\r\nContent-Length: 8193\r\n\r\nab");
+    talk_want_text(&t.talk, "HTTP/1.1 413 ");
+    talk_close(&t.talk);
+    dial(&t.talk);
+    talk_send(&t.talk,
+              "POST /sign-in HTTP/1.1\r\nHost: portal.example\r\nContent-Length: 9\r\n\r\nab");
+    talk_turn(&t.talk); /* leaves while it waits */
+    talk_close(&t.talk);
+    assert_int_equal(t.piped, 1);
+}
+
 /* ---- how many ---- */
 
 #define ASK "GET / HTTP/1.1\r\nHost: printer.dev.example\r\n\r\n"
@@ -335,6 +363,7 @@ int main(void)
         TEST(a_stranger_cannot_tell_a_foreign_device_from_none),
         TEST(a_navigation_without_a_session_goes_to_sign_in),
         TEST(own_paths_of_a_device_origin_go_to_the_portal_with_the_verdict),
+        TEST(the_portal_gets_a_request_when_its_body_is_there),
         TEST(connections_have_a_limit_in_all),
         TEST(connections_have_a_limit_per_address),
         TEST(only_the_first_few_over_a_limit_are_told),
