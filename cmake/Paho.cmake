@@ -34,6 +34,7 @@ set(paho_redirections
     MQTTAsyncUtils:Thread_wait_cond=rt_paho_wait
     MQTTAsyncUtils:MQTTPacket_Factory=rt_paho_packet_read
     MQTTAsyncUtils:MQTTPacket_freeConnack=rt_paho_connack_free
+    MQTTAsync:MQTTAsync_NULLPublishCommands=rt_paho_forget_publishes
     MQTTProtocolOut:getenv=rt_paho_getenv
     *:mymalloc=rt_paho_malloc
     *:myrealloc=rt_paho_realloc

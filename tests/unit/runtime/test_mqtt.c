@@ -473,6 +473,24 @@ static void a_peer_that_does_not_read_stops_the_publisher_and_then_lets_it_go_on
     RUN_UNTIL(f, PATIENCE_MS, f->fake.bytes_read >= taken + sizeof(chunk));
 }
 
+/* LeakSanitizer judges: the connection breaks under one publish, the next ones wait behind the end that follows. */
+static void what_waits_when_the_connection_breaks_is_freed(void **state)
+{
+    struct fixture *f = *state;
+    f->fake.after_connect = FAKE_ANSWER;
+    f->a.options.backoff_min_ms = f->a.options.backoff_max_ms = 1;
+    start_fake(f);
+    client_start(&f->a);
+    for (unsigned round = 1; round <= 20; round++) {
+        RUN_UNTIL(f, PATIENCE_MS, f->a.ups == round);
+        fake_broker_stop(&f->fake);
+        for (unsigned i = 0;
+             i < 100 && rt_mqtt_publish(f->a.m, TOPIC, (const uint8_t *)"x", 1) == RT_OK; i++)
+            continue;
+        start_fake(f);
+    }
+}
+
 /* With Paho as it is each message that does not fit costs up to a second. */
 static void a_small_send_buffer_does_not_stall_writes(void **state)
 {
@@ -600,6 +618,7 @@ int main(void)
         ALONE(a_refused_password_is_refused_and_retried_eagerly_at_first),
         WITH_BROKER(two_clients_with_one_identity_do_not_kick_each_other_at_full_speed),
         ALONE(a_peer_that_does_not_read_stops_the_publisher_and_then_lets_it_go_on),
+        ALONE(what_waits_when_the_connection_breaks_is_freed),
         WITH_BROKER(a_small_send_buffer_does_not_stall_writes),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
