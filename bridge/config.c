@@ -231,8 +231,15 @@ static const struct config_key keys[] = {
      .fallback = "268435456",
      .min = BUFFER_BYTES_MIN,
      .max = BUFFER_BYTES_MAX,
-     .help = "what may wait to be acknowledged by devices, over all streams; and as much again for "
-             "windows that have grown"},
+     .help = "what may wait to be acknowledged by devices, over all streams; and as much again that "
+             "devices may send ahead of slow browsers"},
+    {.name = "broker_queue_messages",
+     .type = CONFIG_INTEGER,
+     .fallback = "20000",
+     .min = 100,
+     .max = 10000000,
+     .help = "what the broker queues for one client (its max_queued_messages); half of it is shared "
+             "out among the devices in use"},
     {.name = "service",
      .type = CONFIG_SECTION,
      .keys = service_keys,
@@ -356,6 +363,7 @@ static void take_rules(struct bridge_config *c)
         .window_bytes = (size_t)number(s, "window_bytes"),
         .window_bytes_max = (size_t)number(s, "window_bytes_max"),
         .buffer_bytes = (size_t)number(s, "buffer_bytes"),
+        .queue_messages_count = number(s, "broker_queue_messages"),
         .requests_per_user_max = (size_t)number(s, "requests_per_user_max"),
         .requests_per_device_max = (size_t)number(s, "requests_per_device_max"),
     };

@@ -300,6 +300,11 @@ static const struct wire_session_events session_events = {
 
 /* --- life --- */
 
+static size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
 struct device_peer *device_peer_new(struct relay_env *env, const char *device, void *owner)
 {
     struct device_peer *p = calloc(1, sizeof(*p));
@@ -318,7 +323,10 @@ struct device_peer *device_peer_new(struct relay_env *env, const char *device, v
         .role = WIRE_ROLE_BRIDGE,
         .window_bytes = env->limits.window_bytes,
         .window_bytes_max = env->limits.window_bytes_max,
-        .growth = &env->growth,
+        .window_first_bytes = least(env->limits.window_bytes, DEVICE_PEER_WINDOW_FIRST_BYTES),
+        .receive = env->limits.buffer_bytes ? &env->receive : NULL,
+        .messages_idle_count = DEVICE_PEER_MESSAGES_IDLE,
+        .credit = env->limits.queue_messages_count ? &env->credit : NULL,
         .budget = env->limits.buffer_bytes ? &env->budget : NULL,
         .streams_count_max = DEVICE_PEER_STREAMS_MAX,
         .grace_ms = env->limits.grace_ms,

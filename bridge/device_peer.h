@@ -22,7 +22,9 @@
 #define DEVICE_PEER_HEARD_MS 5000u /* a talking device is noted as alive this often */
 #define DEVICE_PEER_PONG_MS 1500u  /* without a PONG, PING goes once more; then it is told */
 #define DEVICE_PEER_PINGS_COUNT 2u
-#define DEVICE_PEER_STREAMS_MAX 512u /* what an agent takes by default for one service */
+#define DEVICE_PEER_WINDOW_FIRST_BYTES 131072u /* 0 in the limits stays 0 */
+#define DEVICE_PEER_MESSAGES_IDLE 4u           /* a device without a stream has little to say */
+#define DEVICE_PEER_STREAMS_MAX 512u           /* what an agent takes by default for one service */
 
 struct device_peer;
 

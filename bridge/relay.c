@@ -427,7 +427,8 @@ enum rt_err relay_new(const struct relay_options *options, struct relay **ret_re
     r->env.names = options->names;
     r->env.limits = options->limits;
     r->env.budget.limit_bytes = options->limits.buffer_bytes;
-    r->env.growth.limit_bytes = options->limits.buffer_bytes;
+    r->env.receive.limit_bytes = options->limits.buffer_bytes;
+    r->env.credit.limit_count = options->limits.queue_messages_count / 2;
     r->env.now_ms = rt_now_ms;
     r->env.output = on_output;
     r->env.wake_by = wake_by;

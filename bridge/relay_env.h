@@ -35,7 +35,8 @@ struct relay_env {
     const struct route_names *names;
     struct relay_limits limits;
     struct wire_budget budget; /* of bytes that devices have not acknowledged */
-    struct wire_growth growth;
+    struct wire_receive receive; /* of bytes that devices may send ahead */
+    struct wire_credit credit;   /* of messages; this bridge's queue at the broker holds them */
     struct relay_counters counters;
     struct quota per_user, per_device; /* requests being answered */
     struct presence_table *presence;

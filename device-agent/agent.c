@@ -155,7 +155,7 @@ enum rt_err agent_add_link(struct agent *a, const struct server_config *server)
         .config = a->config,
         .server = server,
         .budget = &a->budget,
-        .growth = &a->growth,
+        .receive = &a->receive,
         .instance = a->instance,
         .host = &agent_link_host,
         .user = a,
@@ -359,7 +359,7 @@ int agent_run(const struct agent_config_source *source, struct agent_config *con
         .started_ms = rt_now_ms(),
         .log_level = config->log_level,
         .budget = {.limit_bytes = config->send_budget_bytes},
-        .growth = {.limit_bytes = config->send_budget_bytes},
+        .receive = {.limit_bytes = config->receive_budget_bytes},
     };
     crypto_random(NULL, (uint8_t *)&a.instance, sizeof(a.instance));
     use_log_level(&a);

@@ -29,7 +29,7 @@ struct agent {
     struct control *control;
     struct rt_timer *stop_timer, *watchdog_timer;
     struct wire_budget budget;
-    struct wire_growth growth;
+    struct wire_receive receive;
     struct service_watch *watch;
     struct netif_watch *netifs; /* NULL: the kernel does not say; the routes decide then */
     struct operator* op;

@@ -36,6 +36,8 @@ struct agent_config {
     const char *name; /* never NULL: the host name when the configuration says nothing */
     const char *serial_number, *model, *place, *domain_name, *display_name;
     size_t window_bytes, window_bytes_max, send_budget_bytes, streams_max;
+    size_t receive_budget_bytes, window_first_bytes;
+    uint64_t grace_ms;
     uint16_t keepalive_s;
     uint64_t service_check_ms;                /* 0: never unasked */
     uint16_t gate_http_port, gate_https_port; /* direct hits from the network (R17) */

@@ -531,11 +531,16 @@ enum rt_err link_new(const struct link_options *options, struct link **ret_link)
         return RT_E_NO_MEMORY;
     link->o = *options;
     link->state = LINK_OFF;
+    link->budget.whole = options->budget;
+    link->credit.limit_count = LINK_QUEUE_MESSAGES_MAX;
     link->peer_options = (struct peer_options){
         .loop = options->loop,
         .services = &options->config->services,
-        .budget = options->budget,
-        .growth = options->growth,
+        .budget = &link->budget,
+        .receive = options->receive,
+        .credit = &link->credit,
+        .grace_ms = options->config->grace_ms,
+        .window_first_bytes = options->config->window_first_bytes,
         .window_bytes_max = options->config->window_bytes_max,
         .window_bytes = options->config->window_bytes,
         .streams_count_max = options->config->streams_max,

@@ -21,7 +21,7 @@
 
 struct uv_loop_s;
 struct wire_budget;
-struct wire_growth;
+struct wire_receive;
 struct json;
 struct link;
 
@@ -45,7 +45,7 @@ struct link_options {
     struct agent_config *config;
     const struct server_config *server;
     struct wire_budget *budget;
-    struct wire_growth *growth;
+    struct wire_receive *receive;
     uint64_t instance; /* drawn at this start of the agent */
     const struct link_host *host;
     void *user;

@@ -17,6 +17,8 @@
 #define LINK_DETAIL_MAX 256u
 #define LINK_WRAPPING_BYTES 512u /* of an MQTT packet around a message: header, topic, properties */
 #define LINK_SHORT_COUNT_ALERT 3u
+#define LINK_QUEUE_MESSAGES_MAX                                                                    \
+    500u /* what bridges may send ahead: half of what Mosquitto queues for a client by default */
 
 struct rt_timer;
 struct rt_turn_end;
@@ -60,6 +62,8 @@ struct link {
     char detail[LINK_DETAIL_MAX];
     uint64_t taken_over_count;
 
+    struct wire_budget budget; /* this server's part of the agent's */
+    struct wire_credit credit; /* of this device's queue at the broker */
     struct peer_options peer_options;
     struct peers peers;
 

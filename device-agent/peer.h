@@ -13,6 +13,7 @@
 #define PEER_BRIDGE_MAX 63u
 #define PEER_KNOCKS_MAX 8u               /* service checks under way for one bridge */
 #define PEER_SERVICE_SETTINGS "settings" /* not one of the configuration's */
+#define PEER_MESSAGES_IDLE 32u           /* what a bridge may send ahead before it has a stream */
 #define PEER_FRESH_MS 500u /* a service that answered within this is not knocked at again */
 
 struct uv_loop_s;
@@ -24,8 +25,10 @@ struct peer_options {
     struct uv_loop_s *loop;
     struct service_table *services;
     struct wire_budget *budget;
-    size_t window_bytes, window_bytes_max;
-    struct wire_growth *growth;
+    size_t window_bytes, window_bytes_max, window_first_bytes;
+    struct wire_receive *receive;
+    struct wire_credit *credit;
+    uint64_t grace_ms; /* 0 = the protocol's own */
     size_t streams_count_max;
     size_t
         message_bytes_max; /* what the broker takes, less its own wrapping; 0 = as much as the protocol does */

@@ -306,8 +306,10 @@ static size_t build_message(struct wire_session *s, struct wire_writer *w)
         return 0;
     s->number_out = number;
     s->taken_at_out = s->number_in;
+    s->ahead_told = h.ahead;
     if (s->number_in + h.ahead > s->limit_in)
         s->limit_in = s->number_in + h.ahead;
+    wire_window_note_credit(s);
     return w->used_bytes;
 }
 

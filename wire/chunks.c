@@ -51,6 +51,18 @@ static void pool_give(struct wire_pool *pool, struct wire_chunk *chunk)
     pool->spare_count++;
 }
 
+static struct wire_budget *whole_of(struct wire_budget *b)
+{
+    return b->whole ? b->whole : b;
+}
+
+static void note_used(struct wire_budget *b, size_t before_bytes, size_t after_bytes)
+{
+    b->used_bytes = b->used_bytes - before_bytes + after_bytes;
+    if (b->whole)
+        b->whole->used_bytes = b->whole->used_bytes - before_bytes + after_bytes;
+}
+
 void wire_chunks_init(struct wire_chunks *c, struct wire_pool *pool, struct wire_budget *budget)
 {
     memset(c, 0, sizeof(*c));
@@ -59,7 +71,7 @@ void wire_chunks_init(struct wire_chunks *c, struct wire_pool *pool, struct wire
     c->ring = c->few;
     c->ring_cap = WIRE_CHUNK_PLACES_FEW;
     if (budget)
-        budget->empty_count++;
+        whole_of(budget)->empty_count++;
 }
 
 void wire_chunks_done(struct wire_chunks *c)
@@ -70,7 +82,7 @@ void wire_chunks_done(struct wire_chunks *c)
     c->ring = c->few;
     c->ring_cap = WIRE_CHUNK_PLACES_FEW;
     if (c->budget)
-        c->budget->empty_count--;
+        whole_of(c->budget)->empty_count--;
     c->budget = NULL;
 }
 
@@ -89,28 +101,36 @@ static struct wire_chunk **place(const struct wire_chunks *c, size_t i)
     return &c->ring[(c->ring_head + i) % c->ring_cap];
 }
 
+static size_t less(size_t a, size_t b)
+{
+    return a > b ? a - b : 0;
+}
+
+static size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
 /* A stream's first chunk may use the last of the budget; further ones leave a chunk for each stream that has
- * none, and none takes above a quarter while others have data. */
+ * none, though a crowd of those keeps no more than a quarter. None takes above a quarter while others have data, and
+ * no server above half while other servers have. */
 size_t wire_chunks_may_grow(const struct wire_chunks *c)
 {
-    const struct wire_budget *b = c->budget;
     const size_t own = wire_chunks_bytes(c);
-    size_t kept, room;
+    const struct wire_budget *b;
+    size_t room;
 
-    if (!b)
+    if (!c->budget)
         return SIZE_MAX / 2;
-    if (b->used_bytes >= b->limit_bytes)
-        return 0;
-    room = b->limit_bytes - b->used_bytes;
+    b = whole_of(c->budget);
+    room = less(b->limit_bytes, b->used_bytes);
     if (c->count == 0)
         return room >= WIRE_CHUNK_BYTES ? WIRE_CHUNK_BYTES : 0;
-    kept = b->empty_count * WIRE_CHUNK_BYTES;
-    room = room > kept ? room - kept : 0;
-    if (b->used_bytes > own) {
-        const size_t share = b->limit_bytes / 4;
-        const size_t left = share > own ? share - own : 0;
-        room = room < left ? room : left;
-    }
+    room = less(room, least(b->empty_count * WIRE_CHUNK_BYTES, b->limit_bytes / 4));
+    if (b->used_bytes > own)
+        room = least(room, less(b->limit_bytes / 4, own));
+    if (b->used_bytes > c->budget->used_bytes)
+        room = least(room, less(b->limit_bytes / 2, c->budget->used_bytes));
     return room - room % WIRE_CHUNK_BYTES;
 }
 
@@ -147,9 +167,9 @@ bool wire_chunks_grow(struct wire_chunks *c, uint64_t offset)
     *place(c, c->count) = chunk;
     c->count++;
     if (c->budget) {
-        c->budget->used_bytes += WIRE_CHUNK_BYTES;
+        note_used(c->budget, 0, WIRE_CHUNK_BYTES);
         if (c->count == 1)
-            c->budget->empty_count--;
+            whole_of(c->budget)->empty_count--;
     }
     return true;
 }
@@ -203,9 +223,9 @@ static void drop_first(struct wire_chunks *c)
     c->count--;
     c->base += WIRE_CHUNK_BYTES;
     if (c->budget) {
-        c->budget->used_bytes -= WIRE_CHUNK_BYTES;
+        note_used(c->budget, WIRE_CHUNK_BYTES, 0);
         if (c->count == 0)
-            c->budget->empty_count++;
+            whole_of(c->budget)->empty_count++;
     }
 }
 

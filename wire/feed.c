@@ -26,7 +26,7 @@ static void begin_stream(struct wire_session *s, const struct wire_frame *f)
         return;
     }
     st->was_sent = true;
-    wire_seen_add(&s->seen, f->stream);
+    wire_seen_add(s->seen, f->stream);
     wire_transfer_ask_ack(st);
     if (s->options.events->opened)
         s->options.events->opened(s->options.user, st, &f->open);
@@ -45,12 +45,12 @@ static enum wire_err take_open(struct wire_session *s, const struct wire_frame *
         wire_transfer_ask_ack(st); /* our acknowledgement was lost */
     else if (st)
         return WIRE_OK; /* its RESET is on the way */
-    else if (wire_seen_has(&s->seen, f->stream))
+    else if (wire_seen_has(s->seen, f->stream))
         wire_build_note(s, WIRE_FRAME_GONE, f->stream, WIRE_CODE_OUTCOME_UNKNOWN);
     else if (s->now_ms > f->open.start_by_ms)
         refuse(s, f->stream, WIRE_CODE_TOO_LATE);
     else if (s->alive_count >= s->options.streams_count_max ||
-             s->stream_count >= 2 * s->options.streams_count_max)
+             s->stream_count >= 2 * s->options.streams_count_max || !wire_window_may_begin(s))
         refuse(s, f->stream, WIRE_CODE_TOO_MANY);
     else
         begin_stream(s, f);
@@ -64,7 +64,7 @@ static enum wire_err take_orphan(struct wire_session *s, const struct wire_frame
         return f->stream < s->next_id ? WIRE_OK : WIRE_E_ORDER;
     if (f->type != WIRE_FRAME_DATA && f->type != WIRE_FRAME_FIN)
         return WIRE_OK;
-    if (wire_seen_has(&s->seen, f->stream))
+    if (wire_seen_has(s->seen, f->stream))
         wire_build_note(s, WIRE_FRAME_GONE, f->stream, WIRE_CODE_OUTCOME_UNKNOWN);
     else
         wire_repair_want_resume(s); /* its OPEN was lost: what came before it must come again */
@@ -112,7 +112,7 @@ static enum wire_err take_reset(struct wire_session *s, const struct wire_frame 
     st = wire_stream_find(s, f->stream);
     wire_build_note(s, WIRE_FRAME_GONE, f->stream, WIRE_CODE_CANCELLED); /* confirms it */
     if (st)
-        wire_stream_break(st, peer_code(f->code));
+        wire_stream_ebb(st, peer_code(f->code));
     return WIRE_OK;
 }
 
@@ -177,8 +177,7 @@ static void note_asking(struct wire_session *s, bool asks)
 {
     if (asks && ++s->asking_count == 1)
         s->ack_at_ms = s->now_ms + WIRE_ACK_DELAY_MS;
-    if (s->asking_count >= 2 ||
-        s->number_in - s->taken_at_out >= (s->options.messages_ahead_count + 1) / 2)
+    if (s->asking_count >= 2 || s->number_in - s->taken_at_out >= (s->ahead_told + 1) / 2)
         s->ack_now = true;
 }
 
@@ -228,6 +227,7 @@ static enum wire_err take_message(struct wire_session *s, const struct wire_head
         wire_repair_want_resume(s);
     }
     s->number_in = h->number;
+    wire_window_note_credit(s);
     wire_repair_heard(s, h);
     return take_frames(s, h, r);
 }

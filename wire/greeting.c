@@ -135,7 +135,7 @@ static struct wire_frame own_hello(const struct wire_session *s)
     return (struct wire_frame){.type = WIRE_FRAME_HELLO,
                                .hello = {.role = s->options.role,
                                          .clock_ms = s->now_ms,
-                                         .window_bytes = (uint32_t)s->options.window_bytes,
+                                         .window_bytes = (uint32_t)s->options.window_first_bytes,
                                          .message_bytes = (uint32_t)s->options.message_bytes_max,
                                          .streams_count = (uint16_t)s->options.streams_count_max}};
 }
@@ -158,7 +158,7 @@ size_t wire_greeting_build(struct wire_session *s, struct wire_writer *w)
         return 0;
     wire_header_put(w, &(struct wire_header){.sender = g->own,
                                              .receiver = g->to,
-                                             .ahead = (uint16_t)s->options.messages_ahead_count});
+                                             .ahead = (uint16_t)s->options.messages_idle_count});
     f.hello.nonce = g->nonce;
     f.hello.returned = g->to_nonce;
     wire_frame_put(w, &f);

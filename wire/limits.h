@@ -17,7 +17,9 @@
 #define WIRE_SEEN_SPAN_COUNT 4096u /* ids below the highest that are told apart */
 #define WIRE_OPEN_SPAN_COUNT 4000u /* an unacknowledged OPEN this far back stops new ones */
 #define WIRE_MESSAGES_AHEAD_DEFAULT 64u
-#define WIRE_MESSAGES_AHEAD_GROWN_MAX 256u /* with windows that have grown */
+#define WIRE_MESSAGES_AHEAD_GROWN_MAX 512u /* with windows that have grown */
+#define WIRE_MESSAGES_AHEAD_MIN                                                                    \
+    4u /* with less, two ends that only ask each other use all of it up */
 #define WIRE_GRACE_MS_DEFAULT 30000u
 #define WIRE_GREETING_MS_DEFAULT 5000u
 #define WIRE_HELLO_ANSWER_MS 200u /* at most one HELLO per wrong-incarnation message in this time */

@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define WIRE_PACE_MESSAGES_MAX 256u /* on their way and counted; a power of two */
+#define WIRE_PACE_MESSAGES_MAX 512u /* on their way and counted; a power of two */
 #define WIRE_PACE_RATES_MAX 2u
 
 enum wire_pace_phase {

@@ -65,7 +65,7 @@ static void take_gone(struct wire_stream *st, enum wire_code code)
         return;
     }
     if (!wire_transfer_is_received(st)) {
-        wire_stream_break(st, code);
+        wire_stream_ebb(st, code);
         return;
     }
     /* All of its bytes have come: gone after a complete answer is success. Nothing more is to be sent. */
@@ -128,7 +128,7 @@ static enum wire_err take_unknown(struct wire_session *s, uint64_t id)
         if (id >= s->next_id)
             return WIRE_E_ORDER;
         wire_build_note(s, WIRE_FRAME_RESET, id, WIRE_CODE_CANCELLED);
-    } else if (wire_seen_has(&s->seen, id)) {
+    } else if (wire_seen_has(s->seen, id)) {
         wire_build_note(s, WIRE_FRAME_GONE, id, WIRE_CODE_OUTCOME_UNKNOWN);
     }
     return WIRE_OK;

@@ -11,7 +11,11 @@ static bool options_are_possible(const struct wire_session_options *o)
            o->window_bytes_max >= o->window_bytes && o->window_bytes_max <= WIRE_WINDOW_BYTES_MAX &&
            o->message_bytes_max >= WIRE_MESSAGE_BYTES_MIN &&
            o->message_bytes_max <= WIRE_MESSAGE_BYTES_MAX &&
-           o->messages_ahead_count <= UINT16_MAX && o->streams_count_max <= WIRE_STREAMS_COUNT_MAX;
+           o->window_first_bytes >= WIRE_WINDOW_BYTES_MIN &&
+           o->window_first_bytes <= o->window_bytes && o->messages_ahead_count <= UINT16_MAX &&
+           o->messages_idle_count >= WIRE_MESSAGES_AHEAD_MIN &&
+           o->messages_idle_count <= o->messages_ahead_count &&
+           o->streams_count_max <= WIRE_STREAMS_COUNT_MAX;
 }
 
 static void fill_defaults(struct wire_session_options *o)
@@ -20,10 +24,14 @@ static void fill_defaults(struct wire_session_options *o)
         o->window_bytes = WIRE_WINDOW_BYTES_DEFAULT;
     if (o->window_bytes_max < o->window_bytes)
         o->window_bytes_max = o->window_bytes;
+    if (o->window_first_bytes == 0)
+        o->window_first_bytes = o->window_bytes;
     if (o->message_bytes_max == 0)
         o->message_bytes_max = WIRE_MESSAGE_BYTES_MAX;
     if (o->messages_ahead_count == 0)
         o->messages_ahead_count = WIRE_MESSAGES_AHEAD_DEFAULT;
+    if (o->messages_idle_count == 0)
+        o->messages_idle_count = o->messages_ahead_count;
     if (o->streams_count_max == 0)
         o->streams_count_max = WIRE_STREAMS_COUNT_DEFAULT;
     if (o->grace_ms == 0)
@@ -41,13 +49,15 @@ enum wire_err wire_session_new(const struct wire_session_options *options,
     fill_defaults(&o);
     if (!options_are_possible(&o))
         return WIRE_E_VALUE;
-    s = calloc(1, sizeof(*s));
+    s = calloc(1, sizeof(*s) + (o.role == WIRE_ROLE_AGENT ? sizeof(*s->seen) : 0));
     if (!s)
         return WIRE_E_NO_MEMORY;
     s->options = o;
+    s->seen = o.role == WIRE_ROLE_AGENT ? (struct wire_seen *)(void *)(s + 1) : NULL;
     wire_link_init(&s->queued);
     wire_link_init(&s->expired);
     wire_link_init(&s->listed);
+    wire_link_init(&s->ebbing);
     wire_link_init(&s->over);
     wire_link_init(&s->dead);
     wire_link_init(&s->acks);
@@ -69,6 +79,8 @@ void wire_session_free(struct wire_session *s)
     if (!s)
         return;
     wire_stream_free_all(s);
+    s->limit_in = s->number_in;
+    wire_window_note_credit(s);
     wire_outbox_clear(&s->datagrams);
     wire_pool_trim(&s->pool);
     free(s);
@@ -121,10 +133,13 @@ static void forget_pair(struct wire_session *s)
     s->limit_out = 0;
     s->limit_in = 0;
     s->taken_at_out = 0;
+    s->ahead_told = s->options.messages_idle_count; /* in our HELLO */
+    wire_window_note_credit(s);
     s->next_id = 1;
     s->note_count = 0;
     s->ping_count = 0;
-    wire_seen_init(&s->seen);
+    if (s->seen)
+        wire_seen_init(s->seen);
     wire_clock_init(&s->clock);
     wire_outbox_clear(&s->datagrams);
     wire_repair_reset(s);
@@ -162,7 +177,8 @@ void wire_session_adopt(struct wire_session *s, const struct wire_header *h,
     s->peer = h->sender;
     s->peer_hello = *hello;
     s->limit_out = h->received + h->ahead;
-    s->limit_in = s->options.messages_ahead_count; /* told in our HELLO */
+    s->limit_in = s->ahead_told;
+    wire_window_note_credit(s);
     s->is_up = true;
     s->heard_ms = s->now_ms;
     wire_greeting_init(s); /* the next pair needs an incarnation and a nonce of its own */
@@ -269,7 +285,7 @@ uint64_t wire_session_deadline(const struct wire_session *s)
 {
     uint64_t at = sooner(s->trim_at_ms, wire_greeting_deadline(s));
 
-    if (!wire_list_is_empty(&s->expired))
+    if (!wire_list_is_empty(&s->expired) || wire_stream_has_ebbed(s))
         return s->now_ms;
     if (s->is_starved)
         at = sooner(at, s->now_ms + WIRE_STARVED_MS);
@@ -286,6 +302,7 @@ void wire_session_tick(struct wire_session *s, uint64_t now_ms)
     wire_link_init(&late);
     wire_list_splice(&late, &s->expired);
     wire_stream_break_all(&late, WIRE_CODE_TOO_LATE);
+    wire_stream_tell_ebbed(s);
     wire_greeting_tick(s);
     if (s->is_up)
         wire_repair_tick(s);

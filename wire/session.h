@@ -81,7 +81,8 @@ struct wire_session_events {
     void (*readable)(void *user, struct wire_stream *stream);
     /* Room to write again after wire_stream_room returned 0. */
     void (*writable)(void *user, struct wire_stream *stream);
-    /* Broken in either direction (wire_stream_broken tells the code). Nothing more comes. */
+    /* Broken in either direction (wire_stream_broken tells the code). Nothing more comes. Bridge: when the agent breaks
+     * it off behind bytes that are not read yet, this comes from a tick after they were consumed. */
     void (*broken)(void *user, struct wire_stream *stream, enum wire_code code);
     /* A datagram for a stream of that kind; borrowed. */
     void (*datagram)(void *user, struct wire_stream *stream, const uint8_t *data, size_t len);
@@ -91,18 +92,33 @@ struct wire_session_events {
 };
 
 /* A budget of send-buffer bytes shared by many sessions. One per process; in place: set limit_bytes, zero the rest.
- * No stream takes more than a quarter while others have data, and one chunk is kept for each stream without data. */
+ * No stream takes more than a quarter while others have data, and one chunk is kept for each stream without data, up
+ * to a quarter together. With several servers each has a part: set `whole`, zero the rest. While others have data no
+ * part takes more than half of the whole. */
 struct wire_budget {
-    size_t limit_bytes;
+    size_t limit_bytes; /* of a part: 0 */
     size_t used_bytes;
-    size_t empty_count; /* streams that hold nothing at the moment */
+    size_t empty_count;        /* streams that hold nothing at the moment */
+    struct wire_budget *whole; /* borrowed; NULL: this is it */
 };
 
-/* By how much the windows of many sessions may grow together. One per process; in place: set limit_bytes, zero the
- * rest. */
-struct wire_growth {
+/* What the peers of many sessions may send ahead: bytes that they are allowed and that nobody here has used yet. One
+ * per process; in place: set limit_bytes, zero the rest. One half is for first windows, one for each stream: an agent
+ * refuses streams beyond. The other half is shared out among windows that are larger: the more there are, the less
+ * each gets. What was given is never taken back, so the limit holds whatever peers and readers do. */
+struct wire_receive {
     size_t limit_bytes;
-    size_t used_bytes;
+    size_t first_bytes; /* of the streams there are */
+    size_t grown_bytes; /* given beyond */
+};
+
+/* What stands in one queue of the broker: messages that the peers of many sessions may send and have not sent. One per
+ * connection to the broker; in place: set limit_count, zero the rest. Each session has WIRE_MESSAGES_AHEAD_MIN; half of
+ * the limit is shared out like wire_receive among those that want more. */
+struct wire_credit {
+    uint64_t limit_count;
+    uint64_t used_count;
+    uint64_t grown_count; /* of them, beyond WIRE_MESSAGES_AHEAD_MIN a session */
 };
 
 struct wire_session_options {
@@ -110,9 +126,12 @@ struct wire_session_options {
     size_t window_bytes;           /* what the peer may send ahead on one stream; 0 = default */
     size_t window_bytes_max;       /* up to which it grows on a long line while the reader keeps up;
                                     * 0 = it does not grow */
-    struct wire_growth *growth;    /* borrowed for the session's life; NULL = unlimited */
+    size_t window_first_bytes;     /* of it, what a stream begins with; 0 = all */
+    struct wire_receive *receive;  /* borrowed for the session's life; NULL = unlimited */
     size_t message_bytes_max;      /* largest message to build; 0 = WIRE_MESSAGE_BYTES_MAX */
     uint64_t messages_ahead_count; /* message credit given to the peer; 0 = default */
+    uint64_t messages_idle_count;  /* of it, while there is no stream; 0 = all */
+    struct wire_credit *credit;    /* borrowed for the session's life; NULL = unlimited */
     size_t streams_count_max;      /* 0 = default */
     uint64_t grace_ms;             /* how long streams outlive the link; 0 = default (30 s) */
     uint64_t greeting_ms;          /* an unanswered HELLO gives up after this; 0 = default (5 s) */

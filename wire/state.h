@@ -32,13 +32,15 @@
 
 /* The life of a stream at one end; stream_list.c alone writes it.
  *   QUEUED --first sending--> OPEN --own reset--> CLOSING --confirmed--> OVER --release--> freed
- *      \_______________________\____ ended, broken ________________________^                    */
+ *      \                        |\____ the peer's reset --> EBBING --all read--^
+ *       \_______________________\____ ended, broken ________________________^                    */
 enum wire_stream_place {
     WIRE_PLACE_NONE = 0,
     WIRE_PLACE_QUEUED, /* list `queued`. Bridge: not sent yet, no id */
     WIRE_PLACE_EXPIRED, /* list `expired`. Bridge: too late to send it; the next tick tells its owner */
     WIRE_PLACE_OPEN,    /* list `listed`, by id: what RESUME lists */
     WIRE_PLACE_CLOSING, /* the same list: reset by this end, and the peer has not confirmed it */
+    WIRE_PLACE_EBBING, /* list `ebbing`. Bridge: broken off by the peer, and the owner still reads what came before */
     WIRE_PLACE_OVER, /* list `over`: nothing to do with the peer any more; the owner holds the handle */
     WIRE_PLACE_DEAD /* list `dead`: released; freed when no call walks the streams any more */
 };
@@ -66,7 +68,9 @@ struct wire_rx {
     uint64_t received;    /* everything below has arrived */
     uint64_t limit;       /* what the peer was told: bytes from here on break the rules */
     uint64_t end;         /* where FIN stands; WIRE_NEVER = not known */
-    size_t window_bytes;  /* granted beyond `consumed`; see window.c */
+    size_t window_bytes;  /* wanted beyond `consumed`; see window.c */
+    size_t grown_bytes;   /* given beyond the first window, as wire_receive counts it */
+    bool is_counted;      /* wire_receive knows of it */
     uint64_t window_from; /* since this offset was consumed, at ... */
     uint64_t window_from_ms;
     const uint8_t *direct; /* bytes from `consumed` on that still lie in the message being fed */
@@ -171,9 +175,11 @@ struct wire_session {
     uint64_t limit_out;    /* we may number up to here */
     uint64_t limit_in;     /* the peer may number up to here */
     uint64_t taken_at_out; /* number_in as the last message sent told it */
+    uint64_t ahead_told;   /* message credit as the last message sent told it */
+    uint64_t credit_count; /* limit_in - number_in, as wire_credit counts it */
     struct wire_hello peer_hello;
     uint64_t next_id;
-    struct wire_seen seen; /* agent */
+    struct wire_seen *seen; /* agent; in the same piece of memory */
     struct wire_clock clock;
 
     /* Acknowledgement and repair. */
@@ -196,7 +202,7 @@ struct wire_session {
     struct wire_pace pace;
 
     /* Streams. */
-    struct wire_link queued, expired, listed, over, dead;
+    struct wire_link queued, expired, listed, ebbing, over, dead;
     struct wire_link *walk; /* the place_link that a walk over `listed` goes to next */
     struct wire_link ready_new, ready_old, held;
     struct wire_link acks, waits, unopened;
@@ -206,7 +212,7 @@ struct wire_session {
     struct wire_link spare_streams;
     size_t spare_stream_count;
     struct wire_pool pool;
-    size_t grown_bytes; /* by which the windows of its streams have grown */
+    size_t grown_bytes; /* by which the windows of its streams are larger than at first */
     bool is_starved;    /* a stream got no room because of the budget or of memory */
     uint64_t trim_at_ms;
 
@@ -240,6 +246,10 @@ void wire_stream_over(struct wire_stream *st, enum wire_code code);
 void wire_stream_break(struct wire_stream *st, enum wire_code code);
 void wire_stream_close(struct wire_stream *st, enum wire_code code); /* OPEN -> CLOSING */
 void wire_stream_expire(struct wire_stream *st);
+/* The peer broke it off: what came before is read first, if anybody may still want it. */
+void wire_stream_ebb(struct wire_stream *st, enum wire_code code);
+bool wire_stream_has_ebbed(const struct wire_session *s); /* some have been read to their end */
+void wire_stream_tell_ebbed(struct wire_session *s);
 void wire_stream_bury(struct wire_session *s); /* frees the DEAD: when no call walks the streams */
 void wire_stream_let_go(struct wire_stream *st); /* the owner's handle is gone */
 /* Released, and complete in both directions? Then it goes. */
@@ -262,18 +272,26 @@ uint64_t wire_transfer_grant(struct wire_stream *st);
 void wire_transfer_ask_ack(struct wire_stream *st);
 /* Keeps the list of streams that wait for the peer. `got_on`: the oldest thing waited for has come. */
 void wire_transfer_wait(struct wire_stream *st, bool got_on);
+size_t wire_transfer_at_hand(const struct wire_stream *st); /* arrived in order and not consumed */
 bool wire_transfer_is_received(const struct wire_stream *st); /* to its end */
 bool wire_transfer_is_acked(const struct wire_stream *st);    /* to its end */
 size_t wire_transfer_window_room(const struct wire_stream *st);
 
 /* window.c: how far ahead of the reader the peer may send */
+/* Agent: is there room for one more stream's first window? */
+bool wire_window_may_begin(const struct wire_session *s);
 void wire_window_init(struct wire_stream *st);
-void wire_window_done(
-    struct wire_stream *st); /* what it had grown by is free again; twice is no harm */
+void wire_window_done(struct wire_stream *st); /* all of it is free again; twice is no harm */
 /* The owner has consumed something. */
 void wire_window_tune(struct wire_stream *st);
-/* Message credit for the peer: what the windows need. */
+/* What the peer may be allowed beyond `consumed` now; at least the first window. */
+size_t wire_window_bytes(const struct wire_stream *st);
+/* rx.limit or rx.consumed has moved. */
+void wire_window_note(struct wire_stream *st);
+/* Message credit for the peer: what the windows need, as far as the broker's queue allows. */
 uint16_t wire_window_messages_ahead(const struct wire_session *s);
+/* limit_in or number_in has moved. */
+void wire_window_note_credit(struct wire_session *s);
 
 /* schedule.c */
 void wire_schedule_init(struct wire_session *s);

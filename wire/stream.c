@@ -147,16 +147,9 @@ void wire_stream_reset(struct wire_stream *st, enum wire_code code)
 {
     if (st->place == WIRE_PLACE_OPEN)
         wire_stream_close(st, code);
-    else if (st->place == WIRE_PLACE_QUEUED || st->place == WIRE_PLACE_EXPIRED)
-        wire_stream_over(st, code); /* the peer never heard of it */
-}
-
-static size_t at_hand(const struct wire_stream *st)
-{
-    const struct wire_rx *rx = &st->rx;
-    const uint64_t to = rx->received < rx->end ? rx->received : rx->end;
-
-    return (size_t)(to - rx->consumed);
+    else if (st->place == WIRE_PLACE_QUEUED || st->place == WIRE_PLACE_EXPIRED ||
+             st->place == WIRE_PLACE_EBBING)
+        wire_stream_over(st, code); /* the peer never heard of it, or has forgotten it */
 }
 
 const uint8_t *wire_stream_peek(const struct wire_stream *st, size_t *ret_len)
@@ -165,41 +158,52 @@ const uint8_t *wire_stream_peek(const struct wire_stream *st, size_t *ret_len)
     const uint8_t *place;
 
     *ret_len = 0;
-    if (st->place != WIRE_PLACE_OPEN)
+    if (st->place != WIRE_PLACE_OPEN && st->place != WIRE_PLACE_EBBING)
         return NULL;
     if (rx->direct_len > 0) {
         *ret_len = rx->direct_len;
         return rx->direct;
     }
-    if (at_hand(st) == 0)
+    if (wire_transfer_at_hand(st) == 0)
         return NULL;
     place = wire_chunks_at(&rx->bytes, rx->consumed, ret_len);
-    if (*ret_len > at_hand(st))
-        *ret_len = at_hand(st);
+    if (*ret_len > wire_transfer_at_hand(st))
+        *ret_len = wire_transfer_at_hand(st);
     return place;
+}
+
+/* The window is told when a quarter of it is free again, not for each byte. */
+static bool window_is_worth_telling(const struct wire_stream *st)
+{
+    const size_t window = wire_window_bytes(st);
+
+    return st->rx.end == WIRE_NEVER && st->rx.consumed + window >= st->rx.limit + window / 4;
 }
 
 void wire_stream_consume(struct wire_stream *st, size_t len)
 {
     struct wire_rx *rx = &st->rx;
 
-    if (st->place != WIRE_PLACE_OPEN || len == 0)
+    if ((st->place != WIRE_PLACE_OPEN && st->place != WIRE_PLACE_EBBING) || len == 0)
         return;
-    assert(len <= at_hand(st));
+    assert(len <= wire_transfer_at_hand(st));
     rx->consumed += len;
     if (rx->direct_len > 0) {
         assert(len <= rx->direct_len);
         rx->direct += len;
         rx->direct_len -= len;
-    } else if (at_hand(st) == 0 && rx->late_count == 0) {
+    } else if (wire_transfer_at_hand(st) == 0 && rx->late_count == 0) {
         wire_chunks_clear(&rx->bytes);
     } else {
         wire_chunks_release(&rx->bytes, rx->consumed);
     }
+    if (st->place == WIRE_PLACE_EBBING) {
+        if (wire_transfer_at_hand(st) == 0) /* the next tick tells its owner why it ends */
+            wire_session_want_output(st->session);
+        return;
+    }
     wire_window_tune(st);
-    /* The window is told when a quarter of it is free again, not for each byte. */
-    if (rx->end == WIRE_NEVER &&
-        rx->consumed + rx->window_bytes >= rx->limit + rx->window_bytes / 4) {
+    if (window_is_worth_telling(st)) {
         wire_transfer_ask_ack(st);
         st->session->ack_now = true;
         wire_session_want_output(st->session);

@@ -77,7 +77,6 @@ struct wire_stream *wire_stream_new(struct wire_session *s, enum wire_kind kind,
     st->tx.limit = 1 + window;
     st->rx.consumed = 1;
     st->rx.received = 1;
-    st->rx.limit = 1 + (uint64_t)s->options.window_bytes; /* told in our HELLO */
     st->rx.end = WIRE_NEVER;
     wire_window_init(st);
     if (is_opener) {
@@ -183,7 +182,6 @@ static void silence(struct wire_stream *st)
     st->ack_due = false;
     st->reset_due = false;
     wire_outbox_forget(&st->session->datagrams, st);
-    clear_buffers(st);
 }
 
 static void trim_later(struct wire_session *s)
@@ -192,13 +190,21 @@ static void trim_later(struct wire_session *s)
         s->trim_at_ms = s->now_ms + WIRE_TRIM_MS;
 }
 
+static bool holds_others(const struct wire_stream *st)
+{
+    const struct wire_session *s = st->session;
+
+    return wire_link_is_in_list(&st->unopened_link) ||
+           s->stream_count >= s->peer_hello.streams_count;
+}
+
 void wire_stream_over(struct wire_stream *st, enum wire_code code)
 {
     struct wire_session *s = st->session;
-    const bool held_others =
-        wire_link_is_in_list(&st->unopened_link) || s->stream_count >= s->peer_hello.streams_count;
+    const bool held_others = holds_others(st);
 
     silence(st);
+    clear_buffers(st);
     table_remove(st);
     unplace(st);
     if (st->code == WIRE_CODE_NONE)
@@ -226,6 +232,7 @@ void wire_stream_break(struct wire_stream *st, enum wire_code code)
 void wire_stream_close(struct wire_stream *st, enum wire_code code)
 {
     silence(st);
+    clear_buffers(st);
     st->code = code;
     st->reset = code;
     st->reset_due = true;
@@ -234,6 +241,53 @@ void wire_stream_close(struct wire_stream *st, enum wire_code code)
     wire_list_prepend(&st->session->acks, &st->ack_link);
     wire_schedule_unhold(st->session);
     wire_session_want_output(st->session);
+}
+
+/* An agent's service learns of a cancelled request at once; what the device said before it broke off is worth reading. */
+void wire_stream_ebb(struct wire_stream *st, enum wire_code code)
+{
+    struct wire_session *s = st->session;
+    bool held_others;
+
+    if (s->options.role != WIRE_ROLE_BRIDGE || st->released || st->place != WIRE_PLACE_OPEN ||
+        wire_transfer_at_hand(st) == 0) {
+        wire_stream_break(st, code);
+        return;
+    }
+    held_others = holds_others(st);
+    silence(st);
+    wire_chunks_clear(&st->tx.bytes);
+    st->rx.late_count = 0;
+    table_remove(st);
+    unplace(st);
+    st->reset = code;
+    set_place(st, WIRE_PLACE_EBBING, false);
+    wire_list_append(&s->ebbing, &st->place_link);
+    if (held_others)
+        wire_schedule_unhold(s);
+}
+
+static struct wire_stream *find_ebbed(const struct wire_session *s)
+{
+    for (struct wire_link *l = s->ebbing.next; l != &s->ebbing; l = l->next) {
+        struct wire_stream *st = WIRE_ENTRY(l, struct wire_stream, place_link);
+        if (wire_transfer_at_hand(st) == 0)
+            return st;
+    }
+    return NULL;
+}
+
+bool wire_stream_has_ebbed(const struct wire_session *s)
+{
+    return find_ebbed(s) != NULL;
+}
+
+void wire_stream_tell_ebbed(struct wire_session *s)
+{
+    struct wire_stream *st;
+
+    while ((st = find_ebbed(s)))
+        wire_stream_break(st, st->reset);
 }
 
 void wire_stream_expire(struct wire_stream *st)
@@ -302,6 +356,7 @@ void wire_stream_free_all(struct wire_session *s)
     free_list(&s->queued);
     free_list(&s->expired);
     free_list(&s->listed);
+    free_list(&s->ebbing);
     free_list(&s->over);
     free_list(&s->dead);
     free_list(&s->spare_streams);
@@ -313,7 +368,7 @@ void wire_stream_free_all(struct wire_session *s)
 void wire_stream_trim(struct wire_session *s)
 {
     s->trim_at_ms = WIRE_NEVER;
-    if (s->stream_count > 0 || s->alive_count > 0) {
+    if (s->stream_count > 0 || s->alive_count > 0 || !wire_list_is_empty(&s->ebbing)) {
         wire_pool_age(&s->pool);
         if (s->pool.spare_count > 0)
             trim_later(s);

@@ -22,12 +22,22 @@ void wire_transfer_ask_ack(struct wire_stream *st)
         wire_list_append(&st->session->acks, &st->ack_link);
 }
 
+size_t wire_transfer_at_hand(const struct wire_stream *st)
+{
+    const struct wire_rx *rx = &st->rx;
+    const uint64_t to = rx->received < rx->end ? rx->received : rx->end;
+
+    return (size_t)(to - rx->consumed);
+}
+
 uint64_t wire_transfer_grant(struct wire_stream *st)
 {
-    const uint64_t limit = st->rx.consumed + st->rx.window_bytes;
+    const uint64_t limit = st->rx.consumed + wire_window_bytes(st);
 
-    if (limit > st->rx.limit)
+    if (limit > st->rx.limit) {
         st->rx.limit = limit;
+        wire_window_note(st);
+    }
     return st->rx.limit;
 }
 

@@ -1,49 +1,97 @@
-/* wire/window.c - how far ahead of its reader a stream lets the peer send. A window that passes within two round trips
- * is what limits the rate: it doubles, while the process has room for that. One that the reader needs long for shrinks
- * again, so that memory goes where it brings speed. Limits that were told stay. */
+/* wire/window.c - how far ahead of its reader a stream lets the peer send, and how many messages ahead the peer may be.
+ * Half a window that passes within a round trip is about to be what limits the rate: it doubles. One that the reader
+ * needs long for shrinks again, so that memory goes where it brings speed. What all may have together is shared out so
+ * that something is always left: nobody gets more than two thirds of what the others leave. Limits that were told
+ * stay. */
 #include "wire/state.h"
 
 #define SLOW_MS 1000u
 #define SLOW_ROUND_TRIPS 8u
 #define MESSAGE_BYTES_USUAL (WIRE_MESSAGE_BYTES_MAX / 2)
 
-static void set_window(struct wire_stream *st, size_t bytes)
-{
-    struct wire_session *s = st->session;
-    struct wire_growth *g = s->options.growth;
-
-    s->grown_bytes = s->grown_bytes - st->rx.window_bytes + bytes;
-    if (g)
-        g->used_bytes = g->used_bytes - st->rx.window_bytes + bytes;
-    st->rx.window_bytes = bytes;
-}
-
-void wire_window_init(struct wire_stream *st)
-{
-    st->rx.window_bytes = st->session->options.window_bytes;
-    st->rx.window_from = st->rx.consumed;
-    st->rx.window_from_ms = st->session->now_ms;
-}
-
-void wire_window_done(struct wire_stream *st)
-{
-    set_window(st, st->session->options.window_bytes);
-}
-
 static size_t least(size_t a, size_t b)
 {
     return a < b ? a : b;
 }
 
-static void grow(struct wire_stream *st)
+/* --- bytes --- */
+
+bool wire_window_may_begin(const struct wire_session *s)
+{
+    const struct wire_receive *r = s->options.receive;
+
+    return !r || r->first_bytes + s->options.window_first_bytes <= r->limit_bytes / 2;
+}
+
+static void set_window(struct wire_stream *st, size_t bytes)
+{
+    struct wire_session *s = st->session;
+
+    s->grown_bytes = s->grown_bytes - st->rx.window_bytes + bytes;
+    st->rx.window_bytes = bytes;
+}
+
+void wire_window_init(struct wire_stream *st)
 {
     const struct wire_session_options *o = &st->session->options;
-    const struct wire_growth *g = o->growth;
-    size_t more = least(st->rx.window_bytes, o->window_bytes_max - st->rx.window_bytes);
 
-    if (g)
-        more = least(more, g->limit_bytes > g->used_bytes ? g->limit_bytes - g->used_bytes : 0);
-    set_window(st, st->rx.window_bytes + more);
+    st->rx.window_bytes = o->window_bytes;
+    st->rx.window_from = st->rx.consumed;
+    st->rx.window_from_ms = st->session->now_ms;
+    st->rx.limit = st->rx.consumed + o->window_first_bytes; /* told in our HELLO */
+    st->rx.is_counted = true;
+    if (o->receive)
+        o->receive->first_bytes += o->window_first_bytes;
+}
+
+static void set_grown(struct wire_stream *st, size_t bytes)
+{
+    struct wire_receive *r = st->session->options.receive;
+
+    if (r)
+        r->grown_bytes = r->grown_bytes - st->rx.grown_bytes + bytes;
+    st->rx.grown_bytes = bytes;
+}
+
+void wire_window_done(struct wire_stream *st)
+{
+    const struct wire_session_options *o = &st->session->options;
+
+    set_window(st, o->window_bytes);
+    set_grown(st, 0);
+    if (st->rx.is_counted && o->receive)
+        o->receive->first_bytes -= o->window_first_bytes;
+    st->rx.is_counted = false;
+}
+
+void wire_window_note(struct wire_stream *st)
+{
+    const size_t first = st->session->options.window_first_bytes;
+    const uint64_t open = st->rx.limit - st->rx.consumed;
+
+    if (st->rx.is_counted)
+        set_grown(st, open > first ? (size_t)(open - first) : 0);
+}
+
+size_t wire_window_bytes(const struct wire_stream *st)
+{
+    const struct wire_session_options *o = &st->session->options;
+    const struct wire_receive *r = o->receive;
+    size_t others, half, more;
+
+    if (!r)
+        return st->rx.window_bytes;
+    others = r->grown_bytes - st->rx.grown_bytes;
+    half = r->limit_bytes / 2;
+    more = half > others ? (half - others) / 3 * 2 : 0;
+    return least(st->rx.window_bytes, o->window_first_bytes + more);
+}
+
+static void grow(struct wire_stream *st)
+{
+    const size_t left = st->session->options.window_bytes_max - st->rx.window_bytes;
+
+    set_window(st, st->rx.window_bytes + least(st->rx.window_bytes, left));
 }
 
 static void shrink(struct wire_stream *st)
@@ -57,24 +105,62 @@ void wire_window_tune(struct wire_stream *st)
 {
     const struct wire_session *s = st->session;
     const uint64_t passed_ms = s->now_ms - st->rx.window_from_ms;
+    const size_t window = wire_window_bytes(st);
 
-    if (st->rx.consumed - st->rx.window_from < st->rx.window_bytes)
+    wire_window_note(st);
+    if (st->rx.consumed - st->rx.window_from < window / 2)
         return;
     st->rx.window_from = st->rx.consumed;
     st->rx.window_from_ms = s->now_ms;
-    if (passed_ms <= 2 * s->rtt_min_ms)
+    if (passed_ms <= s->rtt_min_ms && window == st->rx.window_bytes)
         grow(st);
     else if (passed_ms > SLOW_MS && passed_ms > SLOW_ROUND_TRIPS * s->rtt_min_ms)
         shrink(st);
 }
 
+/* --- messages --- */
+
+static uint64_t messages_wanted(const struct wire_session *s)
+{
+    const struct wire_session_options *o = &s->options;
+    const uint64_t most = o->messages_ahead_count > WIRE_MESSAGES_AHEAD_GROWN_MAX
+                              ? o->messages_ahead_count
+                              : WIRE_MESSAGES_AHEAD_GROWN_MAX;
+    uint64_t count = o->messages_ahead_count;
+
+    if (s->stream_count == 0 && s->alive_count == 0)
+        return o->messages_idle_count;
+    count += s->grown_bytes / MESSAGE_BYTES_USUAL;
+    return count < most ? count : most;
+}
+
+static uint64_t beyond_least(uint64_t count)
+{
+    return count > WIRE_MESSAGES_AHEAD_MIN ? count - WIRE_MESSAGES_AHEAD_MIN : 0;
+}
+
 uint16_t wire_window_messages_ahead(const struct wire_session *s)
 {
-    const uint64_t count = s->options.messages_ahead_count;
-    const uint64_t more = s->grown_bytes / MESSAGE_BYTES_USUAL;
-    const uint64_t all = count + more;
+    const struct wire_credit *c = s->options.credit;
+    const uint64_t wanted = messages_wanted(s);
+    uint64_t others, half, share;
 
-    if (more == 0 || count >= WIRE_MESSAGES_AHEAD_GROWN_MAX)
-        return (uint16_t)count;
-    return (uint16_t)(all < WIRE_MESSAGES_AHEAD_GROWN_MAX ? all : WIRE_MESSAGES_AHEAD_GROWN_MAX);
+    if (!c)
+        return (uint16_t)wanted;
+    others = c->grown_count - beyond_least(s->credit_count);
+    half = c->limit_count / 2;
+    share = WIRE_MESSAGES_AHEAD_MIN + (half > others ? (half - others) * 2 / 3 : 0);
+    return (uint16_t)(wanted < share ? wanted : share);
+}
+
+void wire_window_note_credit(struct wire_session *s)
+{
+    struct wire_credit *c = s->options.credit;
+    const uint64_t count = s->limit_in > s->number_in ? s->limit_in - s->number_in : 0;
+
+    if (c) {
+        c->used_count = c->used_count - s->credit_count + count;
+        c->grown_count = c->grown_count - beyond_least(s->credit_count) + beyond_least(count);
+    }
+    s->credit_count = count;
 }

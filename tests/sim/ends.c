@@ -34,11 +34,16 @@ static struct request *request_of(const struct wire_stream *st)
 
 /* --- both ends: moving bytes --- */
 
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
 static void write_some(struct world *w, struct wire_stream *st, struct request *r, bool is_down)
 {
     uint64_t *written = is_down ? &r->down_written : &r->up_written;
     bool *finished = is_down ? &r->down_finished : &r->up_finished;
-    const uint64_t len = is_down ? r->down_len : r->up_len;
+    const uint64_t len = is_down ? r->down_len : least(r->up_len, r->break_at);
 
     while (*written < len) {
         size_t room;
@@ -56,7 +61,7 @@ static void write_some(struct world *w, struct wire_stream *st, struct request *
         if (sim_chance(w, 200))
             return;
     }
-    if (!*finished) {
+    if (!*finished && (is_down || len == r->up_len)) {
         wire_stream_finish(st);
         *finished = true;
     }
@@ -126,6 +131,10 @@ static void on_broken_at_bridge(struct end *e, struct wire_stream *st, enum wire
 
     if (wire_stream_broken(st) != code || code == WIRE_CODE_NONE)
         sim_fail(e->world, "request %u: broken without a code", r->id);
+    if (code == WIRE_CODE_SERVICE_RESET && r->was_flushed && r->up_read != r->up_written)
+        sim_fail(e->world, "request %u: %llu of %llu bytes that had arrived are lost by the reset",
+                 r->id, (unsigned long long)(r->up_written - r->up_read),
+                 (unsigned long long)r->up_written);
     check_no_effect(e->world, r, code);
     bridge_let_go(e->world, r);
 }
@@ -254,16 +263,27 @@ static void random_bytes(void *user, uint8_t *out, size_t len)
         out[i] = (uint8_t)sim_random(e->world, 256);
 }
 
-/* What the options allow: every stream with both windows full. What is kept for speed was in use before. */
+/* A window, or a share of a budget, in chunks: the first and the last one may be begun only. */
+static size_t in_chunks(size_t bytes, size_t streams)
+{
+    return (bytes / WIRE_CHUNK_BYTES + 2 * streams) * sizeof(struct wire_chunk);
+}
+
+/* What the options allow: every stream with both windows full, or the budgets. What is kept for speed was in use
+ * before. Streams that were let go of and wait to be acknowledged count, and so do those that a bridge still reads. */
 static size_t limit_of(const struct end *e, const struct end *peer)
 {
-    const size_t streams = 2 * (e->options.streams_count_max + peer->options.streams_count_max);
-    const size_t chunk = sizeof(struct wire_chunk);
-    const size_t chunks = 2 * (e->options.window_bytes / WIRE_CHUNK_BYTES + 3);
-    const size_t live = e->options.streams_count_max;
+    const struct wire_session_options *o = &e->options;
+    const size_t streams = 2 * (o->streams_count_max + peer->options.streams_count_max);
+    const size_t live = 2 * o->streams_count_max + (e->is_agent ? 0 : SIM_REQUESTS_MAX / 2);
+    const size_t most =
+        live * (o->window_bytes_max > o->window_bytes ? o->window_bytes_max : o->window_bytes);
+    const size_t receive =
+        e->receive.limit_bytes + (e->is_agent ? 0 : live * o->window_first_bytes);
 
-    return sizeof(struct wire_session) + streams * (sizeof(struct wire_stream) + 256) +
-           2 * live * chunks * chunk;
+    return sizeof(struct wire_session) + 1024 + streams * (sizeof(struct wire_stream) + 2048) +
+           in_chunks(e->budget.limit_bytes > 0 ? e->budget.limit_bytes : most, live) +
+           in_chunks(e->receive.limit_bytes > 0 ? receive : most, live);
 }
 
 void end_start(struct world *w, struct end *e)
@@ -275,7 +295,10 @@ void end_start(struct world *w, struct end *e)
     e->options.events = &events;
     e->options.random_bytes = random_bytes;
     e->options.user = e;
-    e->options.budget = e->budget.limit_bytes > 0 ? &e->budget : NULL;
+    e->part = (struct wire_budget){.whole = &e->budget};
+    e->options.budget = e->budget.limit_bytes > 0 ? &e->part : NULL;
+    e->options.receive = e->receive.limit_bytes > 0 ? &e->receive : NULL;
+    e->options.credit = e->credit.limit_count > 0 ? &e->credit : NULL;
     e->memory_limit_bytes = limit_of(e, e->is_agent ? &w->bridge : &w->agent);
     e->memory_bytes = 0;
     e->is_linked = true;
@@ -306,14 +329,48 @@ void end_stop(struct world *w, struct end *e)
     e->session = NULL;
     if (e->memory_bytes != 0)
         sim_fail(w, "%s leaks %zu bytes", e->is_agent ? "agent" : "bridge", e->memory_bytes);
-    if (e->budget.used_bytes != 0 || e->budget.empty_count != 0)
-        sim_fail(w, "the budget does not come back to zero");
+    if (e->budget.used_bytes != 0 || e->budget.empty_count != 0 || e->part.used_bytes != 0 ||
+        e->receive.first_bytes != 0 || e->receive.grown_bytes != 0 || e->credit.used_count != 0 ||
+        e->credit.grown_count != 0)
+        sim_fail(w, "a budget does not come back to zero");
+}
+
+/* Whoever is told something is told it at the cost of a budget: what all streams may still get is looked up here. */
+static size_t allowed_bytes(const struct wire_session *s)
+{
+    size_t bytes = 0;
+
+    for (struct wire_link *l = s->listed.next; l != &s->listed; l = l->next) {
+        const struct wire_stream *st = WIRE_ENTRY(l, struct wire_stream, place_link);
+        if (st->place == WIRE_PLACE_OPEN)
+            bytes += (size_t)(st->rx.limit - st->rx.consumed);
+    }
+    return bytes;
+}
+
+static uint64_t most(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
 }
 
 static void check_budget(struct world *w, const struct end *e)
 {
+    const struct wire_session *s = e->session;
+    const size_t limit = e->receive.limit_bytes;
+    const uint64_t ahead = s->limit_in > s->number_in ? s->limit_in - s->number_in : 0;
+
     if (e->budget.limit_bytes > 0 && e->budget.used_bytes > e->budget.limit_bytes)
         sim_fail(w, "the send budget is overdrawn");
+    if (limit > 0 && e->is_agent && allowed_bytes(s) > limit)
+        sim_fail(w, "the bridge may send %zu bytes, limit %zu", allowed_bytes(s), limit);
+    if (limit > 0 && allowed_bytes(s) > e->receive.first_bytes + limit / 2)
+        sim_fail(w, "windows have grown beyond the receive budget");
+    if (e->credit.limit_count > 0 && ahead != e->credit.used_count)
+        sim_fail(w, "message credit is counted wrongly");
+    if (e->credit.limit_count > 0 &&
+        ahead > most(WIRE_MESSAGES_AHEAD_MIN + e->credit.limit_count / 2,
+                     s->options.messages_idle_count))
+        sim_fail(w, "the peer may send more messages than the broker queues");
 }
 
 /* With --verbose: what goes in, shortly. */
@@ -425,7 +482,11 @@ static void work_bridge(struct world *w, struct request *r)
 
 static void work_agent(struct world *w, struct request *r)
 {
-    if (w->now_ms >= r->agent_reset_ms) {
+    const bool is_broken_off =
+        r->up_written == r->break_at && wire_stream_is_flushed(r->agent_stream);
+
+    if (w->now_ms >= r->agent_reset_ms || is_broken_off) {
+        r->was_flushed = wire_stream_is_flushed(r->agent_stream);
         wire_stream_reset(r->agent_stream, WIRE_CODE_SERVICE_RESET);
         agent_let_go(r);
         return;
@@ -483,13 +544,15 @@ bool end_open(struct world *w)
     r->agent_reset_ms = sim_chance(w, 80) ? w->now_ms + sim_random(w, 4000) : UINT64_MAX;
     r->down_len = random_len(w);
     r->up_len = random_len(w);
+    r->break_at =
+        r->up_len > 1 && sim_chance(w, 100) ? 1 + sim_random(w, r->up_len - 1) : UINT64_MAX;
     r->answers_early = sim_chance(w, 300);
     r->is_refused = sim_chance(w, 50);
     if (w->is_healed) {
         r->wait_ms = 60000;
         r->down_len %= 3000; /* the smallest windows over the longest delays are slow, not sick */
         r->up_len %= 3000;
-        r->cancel_ms = r->agent_reset_ms = UINT64_MAX;
+        r->cancel_ms = r->agent_reset_ms = r->break_at = UINT64_MAX;
         r->is_refused = false;
     }
     open.caller = caller;

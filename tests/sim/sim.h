@@ -8,7 +8,8 @@
  *   - bytes arrive in order, exactly once, to the very end; or the stream is reported broken
  *   - no OPEN is executed twice, none after the moment it had to begin by
  *   - a stream said to have had no effect (never sent, refused, too late) was not executed
- *   - memory stays below the limit that the options imply, and all of it comes back
+ *   - memory stays below the limit that the options imply, budgets too, and all of it comes back
+ *   - what arrived before the agent broke a stream off is read before the bridge hears of it
  *   - once the network is well, everything ends and a new request succeeds; nothing hangs or spins
  *   - without loss nothing is sent twice */
 #ifndef TESTS_SIM_SIM_H
@@ -29,7 +30,10 @@ struct end {
     bool is_agent;
     struct wire_session *session; /* NULL: the process is down */
     struct wire_session_options options;
-    struct wire_budget budget;
+    struct wire_budget budget;   /* of the process; limit 0: none */
+    struct wire_budget part;     /* this session's of it */
+    struct wire_receive receive; /* the same */
+    struct wire_credit credit;   /* the same */
     bool wants_output;
     bool is_linked;
     uint64_t clock_offset_ms;
@@ -48,7 +52,10 @@ struct request {
     struct wire_stream *bridge_stream, *agent_stream;
     uint64_t down_written, down_read, up_written, up_read;
     bool down_finished, up_finished;
-    bool is_over; /* the bridge let go of it */
+    uint64_t
+        break_at; /* the agent breaks off behind so many bytes of its answer, once they have arrived */
+    bool was_flushed; /* all that the agent wrote had arrived when it broke it off */
+    bool is_over;     /* the bridge let go of it */
     bool succeeded;
 };
 

@@ -62,17 +62,39 @@ static size_t random_window(struct world *w)
     return WIRE_WINDOW_BYTES_MIN + (size_t)sim_random(w, sim_chance(w, 500) ? 8192 : 200000);
 }
 
+/* Windows that begin small and grow, and what all streams may have together, or none of it. */
+static void choose_budgets(struct world *w, struct end *e)
+{
+    struct wire_session_options *o = &e->options;
+
+    if (sim_chance(w, 500))
+        o->window_bytes_max = o->window_bytes << sim_random(w, 5);
+    o->window_first_bytes = WIRE_WINDOW_BYTES_MIN;
+    if (sim_chance(w, 500))
+        o->window_first_bytes += sim_random(w, o->window_bytes - WIRE_WINDOW_BYTES_MIN + 1);
+    if (sim_chance(w, 400))
+        e->receive.limit_bytes =
+            2 * o->window_first_bytes * (1 + sim_random(w, o->streams_count_max)) +
+            sim_random(w, 200000);
+    if (sim_chance(w, 400))
+        e->credit.limit_count = 1 + sim_random(w, 100);
+    if (sim_chance(w, 400))
+        e->budget.limit_bytes = o->streams_count_max * 16384 + sim_random(w, 300000);
+}
+
 static void choose_options(struct world *w, struct end *e)
 {
     e->options.window_bytes = random_window(w);
     e->options.message_bytes_max =
         WIRE_MESSAGE_BYTES_MIN +
         (size_t)sim_random(w, WIRE_MESSAGE_BYTES_MAX - WIRE_MESSAGE_BYTES_MIN + 1);
-    e->options.messages_ahead_count = 2 + sim_random(w, 64);
+    e->options.messages_ahead_count = WIRE_MESSAGES_AHEAD_MIN + sim_random(w, 64);
     e->options.streams_count_max = 1 + (size_t)sim_random(w, 40);
+    e->options.messages_idle_count =
+        WIRE_MESSAGES_AHEAD_MIN +
+        sim_random(w, e->options.messages_ahead_count - WIRE_MESSAGES_AHEAD_MIN + 1);
+    choose_budgets(w, e);
     e->options.grace_ms = sim_chance(w, 500) ? 3000 + sim_random(w, 5000) : 0;
-    if (sim_chance(w, 400))
-        e->budget.limit_bytes = e->options.streams_count_max * 16384 + sim_random(w, 300000);
     e->clock_offset_ms = 1 + sim_random(w, 1000000000);
 }
 

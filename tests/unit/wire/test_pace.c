@@ -229,12 +229,12 @@ static void send_over_a_long_line(struct pair *p, struct wire_stream *st, struct
     assert_int_equal(p->agent.sum, pair_pattern_sum(p->agent.taken_bytes));
 }
 
-static void open_long(struct pair *p, struct wire_growth *growth, bool takes,
+static void open_long(struct pair *p, struct wire_receive *receive, bool takes,
                       struct wire_stream **ret_st, struct wire_stream **ret_far)
 {
     p->agent_options.window_bytes = 1u << 20;
     p->agent_options.window_bytes_max = 16u << 20;
-    p->agent_options.growth = growth;
+    p->agent_options.receive = receive;
     p->bridge_options.window_bytes_max = 16u << 20;
     pair_init(p);
     p->agent.takes = takes;
@@ -247,35 +247,35 @@ static void open_long(struct pair *p, struct wire_growth *growth, bool takes,
 static void a_window_that_limits_the_rate_grows_and_gives_back(void **state)
 {
     static struct pair p;
-    struct wire_growth growth = {.limit_bytes = 8u << 20};
+    struct wire_receive receive = {.limit_bytes = 32u << 20};
     struct wire_stream *st, *far;
 
     (void)state;
     memset(&p, 0, sizeof(p));
-    open_long(&p, &growth, true, &st, &far);
+    open_long(&p, &receive, true, &st, &far);
     send_over_a_long_line(&p, st, far, LONG_BYTES, 0);
     assert_true(far->rx.window_bytes > 3u << 20);
-    assert_true(growth.used_bytes <= growth.limit_bytes);
-    assert_int_equal(growth.used_bytes, far->rx.window_bytes - (1u << 20));
+    assert_true(receive.grown_bytes <= receive.limit_bytes);
+    assert_int_equal(receive.grown_bytes, far->rx.limit - far->rx.consumed - (1u << 20));
     assert_true(wire_window_messages_ahead(far->session) > WIRE_MESSAGES_AHEAD_DEFAULT);
     wire_stream_release(far);
     wire_stream_release(st);
     pair_done(&p);
-    assert_int_equal(growth.used_bytes, 0);
+    assert_int_equal(receive.grown_bytes, 0);
 }
 
 static void a_slow_reader_gets_no_larger_window(void **state)
 {
     static struct pair p;
-    struct wire_growth growth = {.limit_bytes = 8u << 20};
+    struct wire_receive receive = {.limit_bytes = 32u << 20};
     struct wire_stream *st, *far;
 
     (void)state;
     memset(&p, 0, sizeof(p));
-    open_long(&p, &growth, false, &st, &far);
+    open_long(&p, &receive, false, &st, &far);
     send_over_a_long_line(&p, st, far, 4u << 20, 65536);
     assert_int_equal(far->rx.window_bytes, 1u << 20);
-    assert_int_equal(growth.used_bytes, 0);
+    assert_int_equal(receive.grown_bytes, 0);
     wire_stream_release(far);
     wire_stream_release(st);
     pair_done(&p);
@@ -284,17 +284,17 @@ static void a_slow_reader_gets_no_larger_window(void **state)
 static void a_window_that_has_grown_shrinks_for_a_reader_that_became_slow(void **state)
 {
     static struct pair p;
-    struct wire_growth growth = {.limit_bytes = 8u << 20};
+    struct wire_receive receive = {.limit_bytes = 32u << 20};
     struct wire_stream *st, *far;
 
     (void)state;
     memset(&p, 0, sizeof(p));
-    open_long(&p, &growth, true, &st, &far);
+    open_long(&p, &receive, true, &st, &far);
     send_over_a_long_line(&p, st, far, LONG_BYTES, 0);
-    assert_true(growth.used_bytes > 0);
+    assert_true(receive.grown_bytes > 0);
     p.agent.takes = false;
     send_over_a_long_line(&p, st, far, 16u << 20, 65536);
-    assert_int_equal(growth.used_bytes, 0);
+    assert_int_equal(receive.grown_bytes, 0);
     wire_stream_release(far);
     wire_stream_release(st);
     pair_done(&p);
