@@ -1,8 +1,8 @@
 """A whole stack (./run) as the end-to-end tests use it, and small clients for talking to it.
 
-The daemons come from SHUTPORT_STACK_BUILD (default build/release), the broker's plugin always from build/release: Mosquitto
-itself has no sanitizers (test_broker.py covers the plugin with them). What sanitizers report in any log fails the session
-(conftest.py).
+The daemons come from SHUTPORT_STACK_BUILD (default build/release), the broker's plugin always from SHUTPORT_BUILD (default
+build/release): Mosquitto itself has no sanitizers (test_broker.py covers the plugin with them). What sanitizers report in any
+log fails the session (conftest.py).
 """
 import contextlib
 import http.client
@@ -23,7 +23,8 @@ import settings  # noqa: E402 (the demo's own: the tests write configuration wit
 
 WORK = ROOT / "build" / "e2e" / str(os.getpid())  # so that several can run at the same time
 STACK_BUILD = pathlib.Path(os.environ.get("SHUTPORT_STACK_BUILD", ROOT / "build" / "release"))
-PLUGIN = ROOT / "build" / "release" / "broker-config" / "shutport_auth.so"
+RELEASE_BUILD = pathlib.Path(os.environ.get("SHUTPORT_BUILD", ROOT / "build" / "release"))
+PLUGIN = RELEASE_BUILD / "broker-config" / "shutport_auth.so"
 LOOPBACK = "127.0.0.1"
 SANITIZER = re.compile(r"AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:")
 
@@ -61,10 +62,11 @@ class Answer:
 
 
 class Stack:
-    """`in_namespace`: run it there; `at`: where its bridge and broker listen."""
+    """`in_namespace`: run it there; `at`: where its bridge and broker listen; `build`: whose daemons."""
 
-    def __init__(self, name, *, settings_chosen=(), at=LOOPBACK, in_namespace=None):
+    def __init__(self, name, *, settings_chosen=(), at=LOOPBACK, in_namespace=None, build=STACK_BUILD):
         self.folder = WORK / name
+        self.build = build
         self.at = at
         self.prefix = ["ip", "netns", "exec", in_namespace] if in_namespace else []
         self.chosen = [f"broker.plugin={PLUGIN}", *settings_chosen]
@@ -73,7 +75,7 @@ class Stack:
     # --- life ---
 
     def run(self, *words, timeout=120):
-        return subprocess.run([*self.prefix, str(ROOT / "run"), "--state-dir", str(self.folder), "--build-dir", str(STACK_BUILD),
+        return subprocess.run([*self.prefix, str(ROOT / "run"), "--state-dir", str(self.folder), "--build-dir", str(self.build),
                                *words], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=timeout,
                               check=False)
 
@@ -199,14 +201,14 @@ class Stack:
     # --- agents that a test owns ---
 
     def agent_program(self):
-        return str(STACK_BUILD / "device-agent" / "shutport-agent")
+        return str(self.build / "device-agent" / "shutport-agent")
 
     def bridge_program(self):
-        return str(STACK_BUILD / "bridge" / "shutport-bridge")
+        return str(self.build / "bridge" / "shutport-bridge")
 
     def make_agent(self, name, services=None, **keys):
         """Configuration for one more agent, not registered and not started; returns its folder."""
-        places = settings.Places(self.folder, STACK_BUILD, ROOT)
+        places = settings.Places(self.folder, self.build, ROOT)
         folder = self.device_file(name)
         folder.mkdir(parents=True)
         choices = settings.Choices([f"agent.{key}={value}" for key, value in keys.items()])

@@ -103,7 +103,7 @@ def test_status_and_explain_tell_the_truth_in_words_and_json(stack, device):
 def test_a_refused_connect_says_not_registered_at_once(stack, device):
     name, _ = device
     assert stack.portal(f"/api/v1/devices/{name}", "DELETE").status == 204
-    wait_until(lambda: "not registered" in stack.log(name), 5)
+    wait_until(lambda: "not registered" in stack.log(name), 20)
     done = stack.agent_command(name, "connect")
     assert done.returncode == NO_PERMISSION and "not registered" in done.stderr
     assert stack.log(name).count("refuses this device") == 2  # at the loss and at the operator's word, not at each try

@@ -18,7 +18,7 @@ import time
 
 import kill_origin
 import pytest
-from stack_under_test import LOOPBACK, Stack, wait_until
+from stack_under_test import LOOPBACK, RELEASE_BUILD, Stack, wait_until
 
 KILLS = int(os.environ.get("SHUTPORT_KILLS", "60"))
 SEED = int(os.environ.get("SHUTPORT_SEED", str(time.time_ns() % 1_000_000)))
@@ -159,7 +159,7 @@ def seconds_until_good(stack):
 @pytest.fixture
 def victim(tmp_path):
     origin = Origin(tmp_path)
-    with Stack("kills") as stack:
+    with Stack("kills", build=RELEASE_BUILD) as stack:  # how soon it is back is judged
         done = stack.run("device", "add", NAME, f"http://{LOOPBACK}:{origin.port}")
         assert done.returncode == 0, done.stderr
         yield stack, origin
