@@ -11,6 +11,11 @@
 #include "device-agent/command.h"
 #include "device-agent/config.h"
 #include "device-agent/exit_code.h"
+#include "device-agent/register_secret.h"
+#include "runtime/child.h"
+#if SHUTPORT_SCREENS
+#include "device-agent/panel.h"
+#endif
 #include "runtime/config.h"
 #include "runtime/mqtt.h"
 
@@ -23,12 +28,27 @@ static const char usage_text[] =
     "Without a command: run in the foreground, log to standard error.\n"
     "\n"
     "commands\n"
-    "  register [--server NAME] [--user USER] [--password-file FILE] [--token-file FILE]\n"
+    "  register [--server NAME] [--url URL] [--user USER] [--password-file FILE] [--token-file "
+    "FILE]\n"
     "                 register this device with a server; asks for what is not given\n"
     "  connect [--server NAME]       connect, and stay connected over restarts\n"
     "  disconnect [--server NAME]    disconnect, and stay so until connect\n"
     "  status [--server NAME] [--json]\n"
-    "  explain [--server NAME]       what decides whether requests reach this device\n"
+    "  explain [--server NAME] [--interface NAME [--scheme http|https]]\n"
+    "                 what decides whether requests reach this device, and by which setting\n"
+    "  test [--server NAME]          try the way to the server, step by step\n"
+    "  unregister [--server NAME] [--user USER] [--password-file FILE] | --insist\n"
+    "                 have the server remove this device, then forget it here; --insist: only\n"
+    "                 forget it here\n"
+    "  settings [show] [--json]\n"
+    "  settings set [--insist] KEY=VALUE...\n"
+    "                 INTERFACE.remote-web=on|off  INTERFACE.https-only=on|off\n"
+    "                 INTERFACE.direct=on|off      INTERFACE.line=none|main|second\n"
+    "                 INTERFACE.uplink=auto|prefer|never  INTERFACE.forget=yes\n"
+    "                 redirect=device|list|closed  primary=SERVER  SERVER.may-manage=on|off\n"
+    "  settings password [--password-file FILE]     of the device's administrator\n"
+    "  settings confirm              direct access stays disabled (after a request came through)\n"
+    "  panel                         the settings screens, on this terminal\n"
     "\n"
     "options\n"
     "  --config FILE    default " AGENT_CONFIG_FILE_DEFAULT "\n"
@@ -101,21 +121,18 @@ static void read_arguments(int argc, char **argv, struct arguments *a)
     }
 }
 
-/* The registration program lies beside this one. It is given the same configuration and the command's own words. */
-static int run_register(const struct arguments *a, int argc, char **argv)
+/* The registration program lies beside this one. It is given the same configuration, `mode` (NULL: register) and the
+ * command's own words. */
+static int run_register(const struct arguments *a, const char *mode, int argc, char **argv)
 {
     char path[PATH_MAX];
-    ssize_t len = readlink("/proc/self/exe", path, sizeof(path) - sizeof(REGISTER_PROGRAM));
-    char **words = calloc((size_t)argc + 2 * a->source.override_count + 4, sizeof(*words));
+    char **words = calloc((size_t)argc + 2 * a->source.override_count + 5, sizeof(*words));
     size_t n = 0;
-    if (len <= 0 || !words) {
+    if (!words || rt_child_beside(REGISTER_PROGRAM, path, sizeof(path)) != RT_OK) {
         fprintf(stderr, "shutport-agent: cannot find " REGISTER_PROGRAM "\n");
         free(words);
         return EXIT_CODE_FAILURE;
     }
-    path[len] = '\0';
-    char *slash = strrchr(path, '/');
-    memcpy(slash ? slash + 1 : path, REGISTER_PROGRAM, sizeof(REGISTER_PROGRAM));
     const char *const fixed[] = {REGISTER_PROGRAM, "--config", a->source.path};
     for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++)
         words[n++] = (char *)(uintptr_t)fixed[i]; /* execv() takes char ** and changes nothing */
@@ -123,6 +140,8 @@ static int run_register(const struct arguments *a, int argc, char **argv)
         words[n++] = (char *)(uintptr_t) "--set";
         words[n++] = (char *)(uintptr_t)a->overrides[i];
     }
+    if (mode)
+        words[n++] = (char *)(uintptr_t)mode;
     for (int i = 1; i < argc; i++)
         words[n++] = argv[i];
     execv(path, words);
@@ -131,17 +150,65 @@ static int run_register(const struct arguments *a, int argc, char **argv)
     return EXIT_CODE_FAILURE;
 }
 
+static bool has_word(int argc, char **argv, const char *word)
+{
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], word) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* The commands that ask a server go to the program beside this one. False: none of them. */
+static bool run_beside(const struct arguments *a, int argc, char **argv, int *ret_code)
+{
+    if (strcmp(argv[0], "register") == 0)
+        *ret_code = run_register(a, NULL, argc, argv);
+    else if (strcmp(argv[0], "test") == 0)
+        *ret_code = run_register(a, "--test", argc, argv);
+    else if (strcmp(argv[0], "unregister") == 0 && !has_word(argc, argv, "--insist"))
+        *ret_code = run_register(a, "--remove", argc, argv);
+    else
+        return false;
+    return true;
+}
+
+/* An option that takes a value, if `command` knows it. */
+static bool take_value(struct command_options *o, const char *command, const char *option,
+                       const char *value)
+{
+    bool is_explain = strcmp(command, "explain") == 0;
+    if (strcmp(option, "--server") == 0 && strcmp(command, "settings") != 0) {
+        o->server = value;
+        if (agent_config_find_server(o->config, value))
+            return true;
+        fprintf(stderr, "shutport-agent: no server \"%s\" is configured\n", value);
+        return false;
+    }
+    if (strcmp(option, "--interface") == 0 && is_explain) {
+        o->interface = value;
+        return true;
+    }
+    if (strcmp(option, "--scheme") == 0 && is_explain &&
+        (strcmp(value, "http") == 0 || strcmp(value, "https") == 0)) {
+        o->scheme = value;
+        return true;
+    }
+    fprintf(stderr, "shutport-agent: %s does not take \"%s %s\"\n", command, option, value);
+    return false;
+}
+
 static bool read_command_options(int argc, char **argv, struct command_options *o)
 {
     for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--json") == 0 && strcmp(argv[0], "status") == 0) {
+        if (strcmp(argv[i], "--json") == 0 && strcmp(argv[0], "status") == 0)
             o->as_json = true;
-        } else if (strcmp(argv[i], "--server") == 0 && i + 1 < argc) {
-            o->server = argv[++i];
-            if (!agent_config_find_server(o->config, o->server)) {
-                fprintf(stderr, "shutport-agent: no server \"%s\" is configured\n", o->server);
+        else if (strcmp(argv[i], "--insist") == 0 && strcmp(argv[0], "unregister") == 0)
+            o->insist = true;
+        else if (argv[i][0] == '-' && i + 1 < argc) {
+            if (!take_value(o, argv[0], argv[i], argv[i + 1]))
                 return false;
-            }
+            i++;
         } else {
             fprintf(stderr, "shutport-agent: %s does not take \"%s\"\n", argv[0], argv[i]);
             return false;
@@ -150,17 +217,73 @@ static bool read_command_options(int argc, char **argv, struct command_options *
     return true;
 }
 
-static int run_command(const struct agent_config *config, int argc, char **argv)
+static enum exit_code run_unregister(const struct command_options *o)
+{
+    struct command_options named = *o;
+    if (!named.server && o->config->server_count == 1)
+        named.server = o->config->servers[0].name;
+    if (named.server)
+        return command_unregister(&named);
+    fprintf(stderr, "shutport-agent: say which server with --server\n");
+    return EXIT_CODE_USAGE;
+}
+
+static enum exit_code set_password(const struct command_options *o, const char *file_or_null)
+{
+    char *password = NULL;
+    if (file_or_null)
+        password = register_secret_from_file(file_or_null);
+    else if (register_terminal_is_there())
+        password = register_ask("New password of the device's administrator: ", false);
+    if (!password) {
+        fprintf(stderr, "shutport-agent: no password: give --password-file\n");
+        return EXIT_CODE_USAGE;
+    }
+    enum exit_code code = command_settings_password(o, password);
+    free(password);
+    return code;
+}
+
+/* settings [show [--json] | set [--insist] KEY=VALUE... | password [--password-file FILE] | confirm] */
+static enum exit_code run_settings(const struct agent_config *config, int argc, char **argv)
+{
+    struct command_options o = {.config = config};
+    const char *verb = argc > 1 ? argv[1] : "show";
+    int first = argc > 2 ? 2 : argc;
+    if (strcmp(verb, "show") == 0 || strcmp(verb, "--json") == 0) {
+        o.as_json = has_word(argc, argv, "--json");
+        return command_settings_show(&o);
+    }
+    if (strcmp(verb, "set") == 0) {
+        o.insist = first < argc && strcmp(argv[first], "--insist") == 0;
+        first += o.insist;
+        o.words = (const char *const *)&argv[first];
+        o.word_count = (size_t)(argc - first);
+        return command_settings_set(&o);
+    }
+    if (strcmp(verb, "password") == 0 && argc == 2)
+        return set_password(&o, NULL);
+    if (strcmp(verb, "password") == 0 && argc == 4 && strcmp(argv[2], "--password-file") == 0)
+        return set_password(&o, argv[3]);
+    if (strcmp(verb, "confirm") == 0 && argc == 2)
+        return command_settings_confirm(&o);
+    fprintf(stderr, "shutport-agent: settings show, set, password or confirm\n\n%s", usage_text);
+    return EXIT_CODE_USAGE;
+}
+
+static int run_command(struct agent_config *config, int argc, char **argv)
 {
     static const struct {
         const char *name;
         enum exit_code (*run)(const struct command_options *options);
     } commands[] = {
-        {"connect", command_connect},
-        {"disconnect", command_disconnect},
-        {"status", command_status},
-        {"explain", command_explain},
+        {"connect", command_connect},   {"disconnect", command_disconnect},
+        {"status", command_status},     {"explain", command_explain},
+        {"unregister", run_unregister},
     };
+    agent_config_add_stored_servers(config);
+    if (strcmp(argv[0], "settings") == 0)
+        return (int)run_settings(config, argc, argv);
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
         if (strcmp(commands[i].name, argv[0]) != 0)
             continue;
@@ -181,8 +304,9 @@ int main(int argc, char **argv)
     read_arguments(argc, argv, &a);
     argc -= optind;
     argv += optind;
-    if (argc > 0 && strcmp(argv[0], "register") == 0 && a.mode == MODE_RUN)
-        return run_register(&a, argc, argv);
+    int code = EXIT_CODE_OK;
+    if (argc > 0 && a.mode == MODE_RUN && run_beside(&a, argc, argv, &code))
+        return code;
     enum rt_err err = agent_config_load(&a.source, stderr, &config);
     if (err) {
         fprintf(stderr, "shutport-agent: %s: the configuration cannot be used (%s)\n",
@@ -191,9 +315,12 @@ int main(int argc, char **argv)
     }
     if (a.mode == MODE_RUN && argc == 0)
         return agent_run(&a.source, config);
-    int code = EXIT_CODE_OK;
     if (a.mode == MODE_DUMP)
         config_dump(config->config, stdout);
+#if SHUTPORT_SCREENS
+    else if (a.mode == MODE_RUN && argc == 1 && strcmp(argv[0], "panel") == 0)
+        code = (int)panel_run(config, &a.source);
+#endif
     else if (a.mode == MODE_RUN)
         code = run_command(config, argc, argv);
     agent_config_free(config);

@@ -12,6 +12,7 @@
 
 #define REVISION_TEXT_MAX 24u
 #define GATE_ROWS_MAX 64u
+#define EXPOSED_ROWS_MAX 4u
 #define STEPS_MAX 12u
 #define REFRESH_PROGRESS_S 1u
 #define REFRESH_TRIAL_S 5u
@@ -76,8 +77,19 @@ static size_t gate_rows(const struct json *facts, struct page_status_gate rows[G
     return count;
 }
 
+static size_t exposed_rows(const struct json *facts,
+                           struct page_status_exposed rows[EXPOSED_ROWS_MAX])
+{
+    const struct json *exposed = json_get(json_get(facts, "gate"), "exposed");
+    size_t count = 0;
+    for (size_t i = 0; i < json_count(exposed) && count < EXPOSED_ROWS_MAX; i++)
+        rows[count++] = (struct page_status_exposed){.text = json_string(json_at(exposed, i))};
+    return count;
+}
+
 void screens_status_show(struct screens_call *call)
 {
+    struct page_status_exposed exposed[EXPOSED_ROWS_MAX];
     struct facts_server servers[FACTS_SERVERS_MAX];
     struct page_status_servers cards[FACTS_SERVERS_MAX];
     struct page_status_gate rows[GATE_ROWS_MAX];
@@ -105,6 +117,8 @@ void screens_status_show(struct screens_call *call)
         };
     }
     struct page_status status = {.servers = cards, .servers_count = count, .gate = rows};
+    status.exposed = exposed;
+    status.exposed_count = exposed_rows(facts, exposed);
     status.gate_count = gate_rows(facts, rows, &status.is_closed);
     call->done = done_text(rt_httpd_query(call->e, "done"));
     call->trouble = json_text(facts, "settings_fault");
