@@ -10,6 +10,8 @@
 #include "device-agent/command_view.h"
 #include "device-agent/control.h"
 #include "device-agent/paths.h"
+#include "device-agent/registration.h"
+#include "device-agent/state_owner.h"
 #include "runtime/file.h"
 #include "runtime/json.h"
 #include "runtime/loop.h"
@@ -141,6 +143,28 @@ enum exit_code command_disconnect(const struct command_options *o)
         return code;
     json_free(answer);
     printf("disconnected; stays off, also after a restart, until connect\n");
+    return EXIT_CODE_OK;
+}
+
+enum exit_code command_unregister(const struct command_options *o)
+{
+    struct json *answer = NULL;
+    enum exit_code code = EXIT_CODE_FAILURE;
+    if (is_running(o)) {
+        if (!tell(o, "unregister", &answer, &code))
+            return code;
+        json_free(answer);
+    } else {
+        enum rt_err err = state_owner_become(o->config->state_dir)
+                              ? registration_remove(o->config->state_dir, o->server)
+                              : RT_E_TRUST;
+        if (err) {
+            fprintf(stderr, "shutport-agent: %s: the registration cannot be removed: %s\n",
+                    o->server, err == RT_E_IO ? strerror(errno) : rt_err_text(err));
+            return EXIT_CODE_FAILURE;
+        }
+    }
+    printf("%s: not registered any more here; the server may still list this device\n", o->server);
     return EXIT_CODE_OK;
 }
 

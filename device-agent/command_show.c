@@ -190,9 +190,14 @@ enum exit_code command_explain(const struct command_options *o)
     struct json *answer = ask_status(o, &code);
     if (!answer)
         return code;
+    if (o->interface) {
+        code = command_explain_interface(o, answer);
+        json_free(answer);
+        return code;
+    }
     const struct json *servers = json_get(answer, "servers");
     if (json_count(servers) == 0)
-        printf("no server is configured: nothing comes in from anywhere\n");
+        printf("no server is configured: nothing comes in through one\n");
     for (size_t i = 0; i < json_count(servers); i++) {
         const struct json *item = json_at(servers, i);
         if (!o->server || strcmp(view_text(item, "name", ""), o->server) == 0)
@@ -204,8 +209,16 @@ enum exit_code command_explain(const struct command_options *o)
         printf("  %s: %s at %s port %u %s\n", s->name, service_scheme_text(s->url.scheme),
                s->url.address, (unsigned)s->url.port, knock(s));
     }
-    printf(
-        "  any other name is refused; the agent opens no other address and listens on no port\n");
+    printf("  any other name is refused\n");
+    const struct json *interfaces = json_get(json_get(answer, "settings"), "interfaces");
+    printf("direct requests from the network\n");
+    if (json_count(interfaces) == 0)
+        printf("  no interface is set up: the agent listens on none\n");
+    for (size_t i = 0; i < json_count(interfaces); i++) {
+        struct command_options one = *o;
+        one.interface = view_text(json_at(interfaces, i), "name", "?");
+        (void)command_explain_interface(&one, answer);
+    }
     json_free(answer);
     return EXIT_CODE_OK;
 }

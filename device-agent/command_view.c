@@ -3,11 +3,13 @@
 
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "device-agent/paths.h"
 #include "device-agent/registration.h"
+#include "device-agent/settings_store.h"
 #include "runtime/json.h"
 
 const char *view_text(const struct json *object, const char *key, const char *fallback)
@@ -150,5 +152,18 @@ struct json *view_from_files(const struct agent_config *config)
     json_add_bool(root, "ok", true);
     for (size_t i = 0; i < config->server_count; i++)
         describe_stored(config, &config->servers[i], json_append_object(servers));
+    struct settings_stored stored;
+    const char *fault = NULL;
+    if (settings_store_read(config->state_dir, &stored, &fault) != RT_OK)
+        json_add_text(root, "settings_fault", fault);
+    settings_to_json(stored.is_on_trial ? &stored.before : &stored.now, false,
+                     json_add_object(root, "settings"));
+    /* Read like an answer, since a document under construction cannot be. */
+    char *text = json_print(root);
+    json_free(root);
+    root = NULL;
+    if (text)
+        (void)json_parse(text, strlen(text), &root);
+    free(text);
     return root;
 }

@@ -5,7 +5,6 @@
  * shown once and ends the old one. */
 #include <errno.h>
 #include <getopt.h>
-#include <grp.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +20,7 @@
 #include "device-agent/register_secret.h"
 #include "device-agent/registration.h"
 #include "device-agent/registration_request.h"
+#include "device-agent/state_owner.h"
 #include "runtime/crypto.h"
 #include "runtime/file.h"
 #include "runtime/json.h"
@@ -192,20 +192,6 @@ static enum exit_code read_ca(struct job *job)
                : EXIT_CODE_OK;
 }
 
-/* What root stores must belong to the daemon's user, who owns state_dir: become it (S31). */
-static enum exit_code become_owner(const struct job *job)
-{
-    struct stat st;
-    if (paths_make_directories(job->config->state_dir, NULL) != RT_OK ||
-        stat(job->config->state_dir, &st) != 0)
-        return fail(EXIT_CODE_FAILURE, job->config->state_dir, strerror(errno));
-    if (geteuid() != 0 || st.st_uid == 0)
-        return EXIT_CODE_OK;
-    if (setgroups(0, NULL) != 0 || setgid(st.st_gid) != 0 || setuid(st.st_uid) != 0)
-        return fail(EXIT_CODE_FAILURE, "cannot become the owner of state_dir", strerror(errno));
-    return EXIT_CODE_OK;
-}
-
 static enum exit_code fail_to_store(const struct job *job, int error)
 {
     fprintf(stderr, "shutport-agent: %s: %s; ", job->config->state_dir,
@@ -361,8 +347,8 @@ static enum exit_code run(struct job *job)
         code = gather_credentials(job);
     if (code == EXIT_CODE_OK)
         code = read_ca(job);
-    if (code == EXIT_CODE_OK)
-        code = become_owner(job);
+    if (code == EXIT_CODE_OK && !state_owner_become(job->config->state_dir))
+        code = EXIT_CODE_FAILURE;
     if (code != EXIT_CODE_OK)
         return code;
     read_old(job);
