@@ -532,7 +532,7 @@ enum rt_err link_new(const struct link_options *options, struct link **ret_link)
     link->o = *options;
     link->state = LINK_OFF;
     link->budget.whole = options->budget;
-    link->credit.limit_count = LINK_QUEUE_MESSAGES_MAX;
+    link->credit.limit_count = LINK_QUEUE_MESSAGES;
     link->peer_options = (struct peer_options){
         .loop = options->loop,
         .services = &options->config->services,

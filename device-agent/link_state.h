@@ -17,8 +17,8 @@
 #define LINK_DETAIL_MAX 256u
 #define LINK_WRAPPING_BYTES 512u /* of an MQTT packet around a message: header, topic, properties */
 #define LINK_SHORT_COUNT_ALERT 3u
-#define LINK_QUEUE_MESSAGES_MAX                                                                    \
-    500u /* what bridges may send ahead: half of what Mosquitto queues for a client by default */
+/* What Mosquitto queues for a client unless told otherwise; about half of it is shared out among bridges. */
+#define LINK_QUEUE_MESSAGES 1000u
 
 struct rt_timer;
 struct rt_turn_end;

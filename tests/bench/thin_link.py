@@ -8,14 +8,15 @@ device. Long: 200 ms round trip: one transfer beside plain TCP.
 """
 import argparse
 import contextlib
+import fcntl
 import http.client
 import json
 import os
 import pathlib
-import re
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -26,13 +27,25 @@ sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 NAME = "far"
 THIN = {"rate": 250_000, "delay_s": 0.04}
 LONG = {"any rate": {"rate": 0, "delay_s": 0.1}, "100 Mbit/s": {"rate": 12_500_000, "delay_s": 0.1, "buffer_bytes": 1 << 20}}
+BUDGETS = {"as shipped": [], "agent's budgets 32 and 64 MiB": ["agent.send_budget_bytes=33554432", "agent.receive_budget_bytes=67108864"]}
 SMALL = "/data/x/1000"
 SMALL_COUNT = 60
 SMALL_PAUSE_S = 0.05
 BULK_BYTES = 1 << 30  # more than ever passes
 WARM_UP_S = 4.0
 LONG_WARM_BYTES, LONG_BYTES = 64 << 20, 192 << 20
-UP_BYTES = 96 << 20
+UP_BYTES = 384 << 20
+PIPE_BYTES = 1 << 20
+PROXY = """
+import json, re, sys, time
+sys.path.insert(0, sys.argv[1])
+import fault_proxy
+def target():
+    port = sys.argv[2] if sys.argv[2].isdigit() else re.search(r"(?m)^listener (\\d+)", open(sys.argv[2]).read()).group(1)
+    return "127.0.0.1", int(port)
+print(fault_proxy.FaultProxy(target, **json.loads(sys.argv[3])).port, flush=True)
+time.sleep(1000000)
+"""
 
 
 def say(text):
@@ -52,23 +65,33 @@ class Origin:
         self.process.wait()
 
 
+class Proxy:
+    """A FaultProxy in a process of its own, so that it is no slower while the clients here are busy. `target`: a port, or
+    the broker's configuration, which is written later."""
+
+    def __init__(self, target, kind):
+        self.process = subprocess.Popen(["/usr/bin/python3", "-c", PROXY, ROOT / "tests" / "e2e", str(target), json.dumps(kind)],
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        self.port = int(self.process.stdout.readline())
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+
 class Line:
     """A stack whose devices reach the broker over `kind`, and a web server that is reached straight over the same kind."""
 
-    def __init__(self, name, kind, folder):
-        from fault_proxy import FaultProxy
+    def __init__(self, name, kind, folder, settings_chosen=()):
         from stack_under_test import Stack  # reads its environment when it is loaded
         self.stack = Stack(name)
         self.stack.folder = folder / name
         self.origin = Origin(folder / f"{name}.diary")
-        self.devices = FaultProxy(self.broker, **kind)
-        self.straight = FaultProxy(lambda: (LOOPBACK, self.origin.port), **kind)
-        self.stack.chosen.append(f"bridge.broker_public_port={self.devices.port}")
+        self.devices = Proxy(self.stack.folder / "broker.conf", kind)
+        self.straight = Proxy(self.origin.port, kind)
+        self.stack.chosen += [f"bridge.broker_public_port={self.devices.port}", *settings_chosen]
         self.service = f"http://{LOOPBACK}:{self.origin.port}"
-
-    def broker(self):
-        conf = (self.stack.folder / "broker.conf").read_text()
-        return LOOPBACK, int(re.search(r"(?m)^listener (\d+)", conf).group(1))
 
     def __enter__(self):
         self.stack.start()
@@ -89,6 +112,15 @@ class Line:
             return (self.stack.connection(self.stack.device_host(NAME), timeout),
                     {"Authorization": f"Bearer {self.stack.env['API_TOKEN']}"})
         return http.client.HTTPConnection(LOOPBACK, self.straight.port, timeout=timeout), {}
+
+    def curl(self, way, path, *words, **popen):
+        """A transfer by a client that is in nobody's way."""
+        if way == "relay":
+            words = [*words, "--cacert", self.stack.env["CA_FILE"], "-H", f"Authorization: Bearer {self.stack.env['API_TOKEN']}",
+                     f"https://{self.stack.device_host(NAME)}:{self.stack.https_port}{path}"]
+        else:
+            words = [*words, f"http://{LOOPBACK}:{self.straight.port}{path}"]
+        return subprocess.Popen(["curl", "-sS", "--fail", "-H", "Expect:", *words], **popen)
 
 
 class Bulk:
@@ -163,39 +195,35 @@ def thin_link(count, folder):
 
 def take(line, way, length, warm):
     """MB/s of a download of `length` bytes after `warm` others in the same transfer."""
-    connection, fields = line.connection(way)
-    connection.request("GET", f"/long/{warm + length}", headers=fields)
-    answer = connection.getresponse()
-    left = warm
-    while left > 0:
-        left -= len(answer.read1(1 << 20))
-    begun, left = time.monotonic(), length + left
-    total = left
-    while left > 0:
-        piece = answer.read1(1 << 20)
-        if not piece:
-            raise RuntimeError(f"{way}: the transfer ended early")
-        left -= len(piece)
-    connection.close()
-    return total / 1e6 / (time.monotonic() - begun)
+    begun, at, count = None, 0, 0
+    with line.curl(way, f"/long/{warm + length}", stdout=subprocess.PIPE, bufsize=0) as client:
+        fcntl.fcntl(client.stdout, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        while piece := os.read(client.stdout.fileno(), PIPE_BYTES):
+            count += len(piece)
+            if begun is None and count >= warm:
+                begun, at = time.monotonic(), count
+    if client.returncode != 0 or count != warm + length:
+        raise RuntimeError(f"{way}: the transfer ended after {count} bytes")
+    return (count - at) / 1e6 / (time.monotonic() - begun)
 
 
 def give(line, way, length):
-    connection, fields = line.connection(way)
-    begun = time.monotonic()
-    connection.request("POST", "/do/long", body=(b"u" * 65536 for _ in range(length // 65536)),
-                       headers={**fields, "Content-Length": str(length)})
-    if connection.getresponse().status != 200:
-        raise RuntimeError(f"{way}: the upload went wrong")
-    connection.close()
-    return length / 1e6 / (time.monotonic() - begun)
+    with tempfile.NamedTemporaryFile() as body:
+        body.truncate(length)
+        begun = time.monotonic()
+        with line.curl(way, "/do/long", "-X", "POST", "-T", body.name, stdout=subprocess.DEVNULL) as client:
+            if client.wait() != 0:
+                raise RuntimeError(f"{way}: the upload went wrong")
+        return length / 1e6 / (time.monotonic() - begun)
 
 
 def long_link(rounds, folder):
     """{line: {way: MB/s}}: the median of a few rounds, way by way within each."""
     found = {}
-    for number, (name, kind) in enumerate(LONG.items()):
-        with Line(f"long-link-{number}", kind, folder) as line:
+    lines = [("any rate", budget) for budget in BUDGETS] + [("100 Mbit/s", "as shipped")]
+    for number, (kind, budget) in enumerate(lines):
+        name = f"{kind}, {budget}"
+        with Line(f"long-link-{number}", LONG[kind], folder, BUDGETS[budget]) as line:
             down = {"relay": [], "plain TCP": []}
             up = {"relay": [], "plain TCP": []}
             for _ in range(rounds):
