@@ -52,6 +52,13 @@ static void describe_loss(const struct link *link, struct json *out)
         json_add_u64(out, "retry_ms", link->retry_at_ms - now_ms);
 }
 
+static void describe_connection(const struct link *link, struct json *out)
+{
+    json_add_u64(out, "connected_at", link->up_at_wall_s);
+    json_add_u64(out, "connect_ms", link->up_at_ms - link->opened_at_ms);
+    json_add_text(out, "interface", link_interface(link));
+}
+
 static void describe_alert(const struct link *link, struct json *out)
 {
     if (link->taken_over_count == 0 && link->short_count < LINK_SHORT_COUNT_ALERT)
@@ -68,17 +75,18 @@ static void describe_alert(const struct link *link, struct json *out)
 void link_describe(const struct link *link, struct json *out)
 {
     json_add_text(out, "name", link->o.server->name);
-    json_add_text(out, "url", link->o.server->url);
+    json_add_text(out, "url",
+                  link->registration && link->registration->server_url[0] != '\0'
+                      ? link->registration->server_url
+                      : link->o.server->url);
     describe_registration(link, out);
     json_add_bool(out, "wanted", link->is_wanted);
     json_add_bool(out, "allowed", link->uplink.is_allowed);
     json_add_text(out, "state", state_text(link->state));
     if (link->state == LINK_UP)
-        json_add_u64(out, "connected_at", link->up_at_wall_s);
+        describe_connection(link, out);
     else
         describe_loss(link, out);
-    if (link->state == LINK_UP)
-        json_add_text(out, "interface", link_interface(link));
     describe_alert(link, out);
     struct json *bridges = json_add_array(out, "bridges");
     for (size_t i = 0; i < link->peers.count; i++) {

@@ -37,7 +37,7 @@ static const char usage_text[] =
     "  explain [--server NAME] [--interface NAME [--scheme http|https]]\n"
     "                 what decides whether requests reach this device, and by which setting\n"
     "  test [--server NAME]          try the way to the server, step by step\n"
-    "  unregister [--server NAME] [--user USER] [--password-file FILE] | --insist\n"
+    "  unregister [--server NAME] --token-file FILE | --insist\n"
     "                 have the server remove this device, then forget it here; --insist: only\n"
     "                 forget it here\n"
     "  settings [show] [--json]\n"

@@ -14,10 +14,12 @@
 
 #include "device-agent/command.h"
 #include "device-agent/config.h"
+#include "device-agent/control.h"
 #include "device-agent/exit_code.h"
 #include "device-agent/paths.h"
 #include "device-agent/register_http.h"
 #include "device-agent/register_secret.h"
+#include "device-agent/register_test.h"
 #include "device-agent/registration.h"
 #include "device-agent/registration_request.h"
 #include "device-agent/state_owner.h"
@@ -32,28 +34,34 @@
 #define CA_BYTES_MAX ((size_t)1 << 20)
 #define RESERVE_FILE ".reserve"
 #define RESERVE_BYTES 16384u /* four times what an answer with a CA in it takes */
+#define DEVICES_PATH "/api/v1/devices/"
 #define REGISTRATIONS_PATH "/api/v1/registrations"
+
+enum job_mode { JOB_REGISTER = 0, JOB_REMOVE, JOB_TEST };
 
 struct job {
     struct agent_config_source source;
     const char *overrides[OVERRIDES_MAX];
     const char *labels[LABELS_MAX];
     size_t label_count;
-    const char *server_name, *user, *password_file, *token_file;
+    const char *server_name, *url, *user, *password_file, *token_file;
+    enum job_mode mode;
 
     struct agent_config *config;
     const struct server_config *server;
-    char *asked_user, *secret; /* owned */
-    char *ca_pem;              /* owned; NULL: the system's store */
-    struct registration *old;  /* owned; NULL: none of this server */
+    struct server_config typed; /* `server` with the URL that the operator typed (R1, R10) */
+    char *asked_user, *secret;  /* owned */
+    char *ca_pem;               /* owned; NULL: the system's store */
+    struct registration *old;   /* owned; NULL: none of this server */
     struct register_http_answer answer;
 };
 
 static const char usage_text[] =
-    "usage: shutport-agent [--config FILE] register [--server NAME] [--user USER]\n"
+    "usage: shutport-agent [--config FILE] register [--server NAME [--url URL]] [--user USER]\n"
     "           [--password-file FILE | --token-file FILE] [--label KEY=VALUE]...\n"
     "\n"
     "Registers this device with a server. What is not given is asked for on the terminal.\n"
+    "  --url URL             where it is, when no section says so or it moved; with --server\n"
     "  --server NAME         which section of the configuration; needed when there are several\n"
     "  --user USER           goes before the configuration's user\n"
     "  --password-file FILE  only its owner may read it; - is standard input\n"
@@ -72,6 +80,9 @@ enum {
     OPT_CONFIG = 256,
     OPT_SET,
     OPT_SERVER,
+    OPT_URL,
+    OPT_REMOVE,
+    OPT_TEST,
     OPT_USER,
     OPT_PASSWORD,
     OPT_TOKEN,
@@ -83,6 +94,9 @@ static const struct option options[] = {
     {"config", required_argument, NULL, OPT_CONFIG},
     {"set", required_argument, NULL, OPT_SET},
     {"server", required_argument, NULL, OPT_SERVER},
+    {"url", required_argument, NULL, OPT_URL},
+    {"remove", no_argument, NULL, OPT_REMOVE},
+    {"test", no_argument, NULL, OPT_TEST},
     {"user", required_argument, NULL, OPT_USER},
     {"password-file", required_argument, NULL, OPT_PASSWORD},
     {"token-file", required_argument, NULL, OPT_TOKEN},
@@ -109,6 +123,15 @@ static bool take_option(struct job *job, int option)
         return add_text(job->overrides, &job->source.override_count, OVERRIDES_MAX, optarg);
     case OPT_SERVER:
         job->server_name = optarg;
+        return true;
+    case OPT_URL:
+        job->url = optarg;
+        return server_url_is_good(optarg);
+    case OPT_REMOVE:
+        job->mode = JOB_REMOVE;
+        return true;
+    case OPT_TEST:
+        job->mode = JOB_TEST;
         return true;
     case OPT_USER:
         job->user = optarg;
@@ -142,8 +165,27 @@ static bool read_arguments(struct job *job, int argc, char **argv)
 
 /* ---- what is needed before the server is asked ---- */
 
+/* A server of that name, known or new, where the operator says that it is. */
+static enum exit_code take_typed_url(struct job *job)
+{
+    const struct server_config *known = agent_config_find_server(job->config, job->server_name);
+    if (!job->server_name || !paths_server_is_valid(job->server_name))
+        return fail(EXIT_CODE_USAGE,
+                    "give the server a name of a-z, 0-9 and single -: --server NAME", NULL);
+    if (!known && job->config->server_count == AGENT_SERVERS_MAX)
+        return fail(EXIT_CODE_USAGE, "there are too many servers", NULL);
+    job->typed = known ? *known
+                       : (struct server_config){.name = job->server_name,
+                                                .ca_file = job->config->added_ca_file};
+    job->typed.url = job->url;
+    job->server = &job->typed;
+    return EXIT_CODE_OK;
+}
+
 static enum exit_code choose_server(struct job *job)
 {
+    if (job->url)
+        return take_typed_url(job);
     if (job->config->server_count == 0)
         return fail(EXIT_CODE_CONFIG,
                     "no server is configured: add a section server \"main\" { url = ... }", NULL);
@@ -292,7 +334,7 @@ static enum exit_code ask_server(struct job *job)
         .password = job->token_file ? NULL : job->secret,
         .bearer = job->token_file ? job->secret : NULL,
     };
-    enum register_http_err err = register_http_post(&request, &job->answer);
+    enum register_http_err err = register_http_ask(&request, &job->answer);
     crypto_wipe(body, strlen(body));
     free(body);
     if (err) {
@@ -337,18 +379,72 @@ static enum exit_code keep_answer(struct job *job)
     return EXIT_CODE_OK;
 }
 
+/* ---- taking it back (R5) ---- */
+
+/* The server's word counts: only when the device is gone there, its token goes here. */
+static enum exit_code remove_at_server(struct job *job)
+{
+    char url[URL_MAX + REGISTRATION_DEVICE_ID_MAX];
+    snprintf(url, sizeof(url), "%s" DEVICES_PATH "%s", job->old->server_url, job->old->device_id);
+    const struct register_http_request request = {
+        .url = url,
+        .ca_pem = job->ca_pem,
+        .proxy = job->server->proxy,
+        .user = job->token_file ? NULL : job->user,
+        .password = job->token_file ? NULL : job->secret,
+        .bearer = job->token_file ? job->secret : NULL,
+    };
+    enum register_http_err err = register_http_ask(&request, &job->answer);
+    if (err) {
+        fprintf(stderr, "shutport-agent: %s: %s: %s\n", job->old->server_url, text_of_http_err(err),
+                job->answer.detail);
+        return err == REGISTER_HTTP_E_LOCAL ? EXIT_CODE_FAILURE : EXIT_CODE_UNAVAILABLE;
+    }
+    if (job->answer.status == 204 || job->answer.status == 404)
+        return EXIT_CODE_OK;
+    fprintf(stderr, "shutport-agent: %s: still registered: %s (HTTP %ld)\n", job->server->name,
+            job->answer.status == 401   ? "wrong user name or password"
+            : job->answer.status == 403 ? "only the device's owner and administrators may"
+                                        : "the server refused",
+            job->answer.status);
+    return EXIT_CODE_NO_PERMISSION;
+}
+
+static enum exit_code run_remove(struct job *job)
+{
+    struct json *answer = NULL;
+    const char *fault = NULL;
+    if (registration_read(job->config->state_dir, job->server->name, &job->old, &fault) != RT_OK)
+        return fail(EXIT_CODE_NO_PERMISSION, job->server->name, "not registered");
+    enum exit_code code = remove_at_server(job);
+    if (code != EXIT_CODE_OK)
+        return code;
+    if (registration_remove(job->config->state_dir, job->server->name) != RT_OK)
+        return fail(EXIT_CODE_FAILURE, "removed at the server, but not here", strerror(errno));
+    printf("%s: not registered any more\n", job->server->name);
+    fflush(stdout);
+    (void)control_ask(job->config->state_dir, "reload", job->server->name, &answer);
+    json_free(answer); /* a daemon says that there is none, which is what was wanted */
+    return EXIT_CODE_OK;
+}
+
 /* ---- in order ---- */
 
 static enum exit_code run(struct job *job)
 {
     char reserve_path[PATHS_BYTES_MAX] = "";
+    agent_config_add_stored_servers(job->config);
     enum exit_code code = choose_server(job);
-    if (code == EXIT_CODE_OK)
+    if (code == EXIT_CODE_OK && job->mode != JOB_TEST)
         code = gather_credentials(job);
     if (code == EXIT_CODE_OK)
         code = read_ca(job);
+    if (code == EXIT_CODE_OK && job->mode == JOB_TEST)
+        return register_test(job->config, job->server, job->ca_pem);
     if (code == EXIT_CODE_OK && !state_owner_become(job->config->state_dir))
         code = EXIT_CODE_FAILURE;
+    if (code == EXIT_CODE_OK && job->mode == JOB_REMOVE)
+        return run_remove(job);
     if (code != EXIT_CODE_OK)
         return code;
     read_old(job);

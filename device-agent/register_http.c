@@ -84,11 +84,17 @@ static bool set_credentials(CURL *curl, const struct register_http_request *r)
     return true;
 }
 
+static bool set_body(CURL *curl, const struct register_http_request *r)
+{
+    if (!r->body)
+        return curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, "DELETE") == CURLE_OK;
+    return curl_easy_setopt(curl, CURLOPT_POSTFIELDS, r->body) == CURLE_OK;
+}
+
 static bool set_request(CURL *curl, const struct register_http_request *r,
                         struct curl_slist *fields, struct register_http_answer *answer)
 {
-    return curl_easy_setopt(curl, CURLOPT_URL, r->url) == CURLE_OK &&
-           curl_easy_setopt(curl, CURLOPT_POSTFIELDS, r->body) == CURLE_OK &&
+    return curl_easy_setopt(curl, CURLOPT_URL, r->url) == CURLE_OK && set_body(curl, r) &&
            curl_easy_setopt(curl, CURLOPT_HTTPHEADER, fields) == CURLE_OK &&
            curl_easy_setopt(curl, CURLOPT_USERAGENT, "shutport-agent/" SHUTPORT_VERSION) ==
                CURLE_OK &&
@@ -112,8 +118,8 @@ static struct curl_slist *make_fields(void)
     return fields;
 }
 
-enum register_http_err register_http_post(const struct register_http_request *request,
-                                          struct register_http_answer *ret_answer)
+enum register_http_err register_http_ask(const struct register_http_request *request,
+                                         struct register_http_answer *ret_answer)
 {
     char detail[CURL_ERROR_SIZE] = "";
     enum register_http_err err = REGISTER_HTTP_E_LOCAL;
@@ -138,4 +144,69 @@ out:
     curl_easy_cleanup(curl);
     curl_slist_free_all(fields);
     return err;
+}
+
+/* ---- how far it comes ---- */
+
+static enum register_http_step steps_done(CURLcode code)
+{
+    switch ((int)code) {
+    case CURLE_OK:
+        return REGISTER_HTTP_STEPS;
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_RESOLVE_PROXY:
+        return REGISTER_HTTP_DNS;
+    case CURLE_COULDNT_CONNECT:
+        return REGISTER_HTTP_TCP;
+    default:
+        return REGISTER_HTTP_TLS;
+    }
+}
+
+/* A time-out says nothing about where; what took time does. */
+static enum register_http_step steps_timed(const curl_off_t at_us[REGISTER_HTTP_STEPS])
+{
+    if (at_us[REGISTER_HTTP_DNS] == 0)
+        return REGISTER_HTTP_DNS;
+    return at_us[REGISTER_HTTP_TCP] == 0 ? REGISTER_HTTP_TCP : REGISTER_HTTP_TLS;
+}
+
+static void read_times(CURL *curl, CURLcode code, struct register_http_probe *p)
+{
+    static const CURLINFO infos[REGISTER_HTTP_STEPS] = {
+        CURLINFO_NAMELOOKUP_TIME_T, CURLINFO_CONNECT_TIME_T, CURLINFO_APPCONNECT_TIME_T};
+    curl_off_t at_us[REGISTER_HTTP_STEPS] = {0};
+    curl_off_t before_us = 0, total_us = 0;
+    (void)curl_easy_getinfo(curl, CURLINFO_TOTAL_TIME_T, &total_us);
+    for (unsigned i = 0; i < REGISTER_HTTP_STEPS; i++)
+        (void)curl_easy_getinfo(curl, infos[i], &at_us[i]);
+    p->done_count = code == CURLE_OPERATION_TIMEDOUT ? steps_timed(at_us) : steps_done(code);
+    for (unsigned i = 0; i < REGISTER_HTTP_STEPS && i <= p->done_count; i++) {
+        curl_off_t end_us = i < p->done_count ? at_us[i] : total_us;
+        p->ms[i] = end_us > before_us ? (uint64_t)(end_us - before_us) / 1000u : 0;
+        before_us = end_us;
+    }
+}
+
+void register_http_try(const char *url, const char *ca_pem, const char *proxy,
+                       struct register_http_probe *ret_probe)
+{
+    const struct register_http_request request = {.url = url, .ca_pem = ca_pem, .proxy = proxy};
+    char detail[CURL_ERROR_SIZE] = "";
+    CURL *curl = curl_easy_init();
+    *ret_probe = (struct register_http_probe){.detail = "libcurl cannot be set up"};
+    if (!curl || curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, detail) != CURLE_OK ||
+        !set_safety(curl, &request) || curl_easy_setopt(curl, CURLOPT_URL, url) != CURLE_OK ||
+        curl_easy_setopt(curl, CURLOPT_CONNECT_ONLY, 1L) != CURLE_OK ||
+        curl_easy_setopt(curl, CURLOPT_SSL_ENABLE_ALPN, 0L) != CURLE_OK) {
+        curl_easy_cleanup(curl);
+        return;
+    }
+    CURLcode code = curl_easy_perform(curl);
+    read_times(curl, code, ret_probe);
+    snprintf(ret_probe->detail, sizeof(ret_probe->detail), "%s",
+             code == CURLE_OK ? ""
+             : detail[0]      ? detail
+                              : curl_easy_strerror(code));
+    curl_easy_cleanup(curl);
 }

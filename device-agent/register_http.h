@@ -1,9 +1,10 @@
-/* device-agent/register_http.h - one HTTPS POST with libcurl, and nothing that libcurl would do by itself: no other
+/* device-agent/register_http.h - one HTTPS request with libcurl, and nothing that libcurl would do by itself: no other
  * protocol, no redirect, no netrc, no proxy from the environment, no certificate left unchecked (S12, S16). */
 #ifndef AGENT_REGISTER_HTTP_H
 #define AGENT_REGISTER_HTTP_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #define REGISTER_HTTP_MS_MAX 30000L
 #define REGISTER_HTTP_CONNECT_MS_MAX 10000L
@@ -12,7 +13,7 @@
 
 struct register_http_request {
     const char *url;
-    const char *body;            /* JSON */
+    const char *body;            /* JSON; NULL: DELETE, else POST */
     const char *ca_pem;          /* NULL: the system's store */
     const char *proxy;           /* NULL: none */
     const char *user, *password; /* HTTP Basic; user NULL: not sent */
@@ -36,7 +37,22 @@ struct register_http_answer {
 };
 
 /* Blocking, at most REGISTER_HTTP_MS_MAX. */
-enum register_http_err register_http_post(const struct register_http_request *request,
-                                          struct register_http_answer *ret_answer);
+enum register_http_err register_http_ask(const struct register_http_request *request,
+                                         struct register_http_answer *ret_answer);
+
+enum register_http_step {
+    REGISTER_HTTP_DNS = 0,
+    REGISTER_HTTP_TCP,
+    REGISTER_HTTP_TLS,
+    REGISTER_HTTP_STEPS
+};
+struct register_http_probe {
+    enum register_http_step done_count; /* so many went well */
+    uint64_t ms[REGISTER_HTTP_STEPS];
+    char detail[REGISTER_HTTP_DETAIL_MAX]; /* of the one that did not */
+};
+/* A TLS connection to `url` ("https://HOST:PORT"), closed at once: how far it came, and how long each step took. */
+void register_http_try(const char *url, const char *ca_pem, const char *proxy,
+                       struct register_http_probe *ret_probe);
 
 #endif

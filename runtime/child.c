@@ -153,6 +153,7 @@ static int spawn(struct rt_child *c, const struct rt_child_options *options)
     }
     o.args = (char **)(uintptr_t)options->arguments; /* execvp's type; nothing is written to it */
     o.exit_cb = on_exit_of_child;
+    o.flags = UV_PROCESS_DETACHED; /* a session of its own: no terminal that it could ask at */
     c->process.data = c;
     c->open_count++; /* also when it fails: libuv holds the handle until it is closed */
     return uv_spawn(options->loop, &c->process, &o);
