@@ -16,13 +16,29 @@ static void cut_line_end(char *text)
     text[strcspn(text, "\r\n")] = '\0';
 }
 
+/* Standard input as it is, whatever it is: a socket cannot be opened by the name /dev/stdin. */
+static enum rt_err read_input(char **ret_text)
+{
+    char *text = calloc(1, REGISTER_SECRET_MAX + 2);
+    if (!text)
+        return RT_E_NO_MEMORY;
+    size_t len = fread(text, 1, REGISTER_SECRET_MAX + 1, stdin);
+    enum rt_err err = ferror(stdin) ? RT_E_IO : len > REGISTER_SECRET_MAX ? RT_E_VALUE : RT_OK;
+    if (!err) {
+        *ret_text = text;
+        return RT_OK;
+    }
+    crypto_wipe(text, len);
+    free(text);
+    return err;
+}
+
 char *register_secret_from_file(const char *path)
 {
     char *text = NULL;
-    size_t len = 0;
     bool is_stdin = strcmp(path, "-") == 0;
-    enum rt_err err = is_stdin ? file_read("/dev/stdin", REGISTER_SECRET_MAX, &text, &len)
-                               : file_read_secret(path, REGISTER_SECRET_MAX, &text);
+    enum rt_err err =
+        is_stdin ? read_input(&text) : file_read_secret(path, REGISTER_SECRET_MAX, &text);
     if (err) {
         const char *why = err == RT_E_IO ? strerror(errno) : rt_err_text(err);
         if (err == RT_E_TRUST)
