@@ -200,9 +200,11 @@ static size_t write_body(const struct gate_page_options *o, char *out, size_t ca
         "<!DOCTYPE html>\n<html lang=\"%s\">\n<head>\n<meta charset=\"utf-8\">\n"
         "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
         "<meta name=\"color-scheme\" content=\"light dark\">\n<title>%s</title>\n"
-        "<style>body{font-family:system-ui,\"Hiragino Sans\",\"Noto Sans CJK JP\",\"Yu Gothic "
-        "UI\",sans-serif;"
-        "line-height:1.6;max-width:36rem;margin:4rem auto;padding:0 1rem}h1{font-size:1.5rem}"
+        "<style>body{background:#fff;color:#111;font-family:system-ui,\"Hiragino Sans\",\"Noto "
+        "Sans "
+        "CJK JP\",\"Yu Gothic UI\",sans-serif;line-height:1.6;max-width:36rem;margin:4rem auto;"
+        "padding:0 1rem}h1{font-size:1.5rem}a{color:#0b57d0}@media(prefers-color-scheme:dark){"
+        "body{background:#121212;color:#eee}a{color:#8ab4f8}}"
         "</style>\n</head>\n<body>\n<main>\n<h1>%s</h1>\n<p>%s</p>\n%s</main>\n</body>\n</html>\n",
         o->is_japanese ? "ja" : "en", t->title, t->title, t->text, paragraph);
     return len > 0 && (size_t)len < cap ? (size_t)len : 0;

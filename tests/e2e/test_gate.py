@@ -119,13 +119,13 @@ def test_disabled_where_the_constant_connection_is_ends_both_ways(world):
     wan = next(line.split()[3].split("/")[0] for line in subprocess.run(
         ["ip", "-n", world.device, "-o", "-4", "address", "show", "dev", "wan0"], capture_output=True, text=True,
         check=True).stdout.splitlines())
-    change(world, "wan0.remote-web=off")
+    change(world, "wan0.remote-web=off", *(f"{name}.uplink=never" for name in INTERFACES))
     try:
         wait_until(lambda: world.through_server(world.pc[0])[0] == 503, 30, 0.3)
         assert world.probe(world.server, [[wan, 80], [wan, 443]]) == [SILENT, SILENT]
         assert page(world, 0)[1] == 200, "the others have settings of their own"
     finally:
-        change(world, "wan0.forget=yes")
+        change(world, "wan0.forget=yes", *(f"{name}.uplink=auto" for name in INTERFACES))
     wait_until(lambda: world.through_server(world.pc[0])[0] == 200, 30, 0.3)
 
 
