@@ -20,6 +20,17 @@ struct scratch {
     struct store *store;
 };
 
+/* snprintf where a text that does not fit is a mistake of the test. */
+__attribute__((format(printf, 3, 4))) static inline void print_text(char *out, size_t cap,
+                                                                    const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    int len = vsnprintf(out, cap, format, args);
+    va_end(args);
+    assert_true(len >= 0 && (size_t)len < cap);
+}
+
 static inline void scratch_open(struct scratch *t)
 {
     snprintf(t->dir, sizeof(t->dir), "/tmp/shutport-test-XXXXXX");

@@ -131,8 +131,8 @@ static void a_device_session_is_for_exactly_its_origin(void **state)
     assert_int_equal(judge("pages.dev.localhost", "GET /", cookies), AUTH_SIGN_IN);
     assert_int_equal(judge("ipp--printer.dev.localhost", "GET /", cookies), AUTH_SIGN_IN);
     char as_portal[256];
-    snprintf(as_portal, sizeof(as_portal), "Cookie: __Host-shutport-portal%s",
-             cookies + strlen("Cookie: __Host-shutport"));
+    print_text(as_portal, sizeof(as_portal), "Cookie: __Host-shutport-portal%s",
+               cookies + strlen("Cookie: __Host-shutport"));
     assert_int_equal(judge(PORTAL, "GET /devices", as_portal), AUTH_SIGN_IN);
     snprintf(as_portal, sizeof(as_portal), "Cookie: __Host-shutport%s",
              portal_cookies + strlen("Cookie: __Host-shutport-portal"));
@@ -242,8 +242,8 @@ static void two_tabs_at_once_both_arrive(void **state)
     open_way(&second);
     copy_span(cookies, sizeof(cookies), first.state_cookie, strcspn(first.state_cookie, "\r"));
     size_t len = strlen(cookies);
-    snprintf(cookies + len, sizeof(cookies) - len, "; %s",
-             second.state_cookie + strlen("Cookie: "));
+    print_text(cookies + len, sizeof(cookies) - len, "; %s",
+               second.state_cookie + strlen("Cookie: "));
     assert_int_equal(redeem(PRINTER, &first, cookies), 303);
     assert_int_equal(redeem(PRINTER, &second, cookies), 303);
 }

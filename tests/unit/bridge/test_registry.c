@@ -115,7 +115,7 @@ static void note_name(void *user, const struct device_row *device)
 {
     (void)user;
     size_t len = strlen(order);
-    snprintf(order + len, sizeof(order) - len, "%s ", device->id);
+    print_text(order + len, sizeof(order) - len, "%s ", device->id);
 }
 static bool zebra_is_there(void)
 {

@@ -28,7 +28,8 @@ static const struct change *find_change(const struct delta *d, enum change_kind 
     for (size_t i = 0; i < d->count; i++)
         if (d->changes[i].kind == kind)
             return &d->changes[i];
-    return NULL;
+    fail_msg("no change of kind %d", (int)kind);
+    abort(); /* fail_msg does not return, but does not say so either */
 }
 
 static size_t count_changes(const struct delta *d, enum change_kind kind)
