@@ -104,8 +104,9 @@ bool uplink_may_stay(const struct settings *settings, const struct netif *netifs
         return false;
     if (choice->interface[0] == '\0')
         return true;
-    if (interface[0] == '\0' || !find(netifs, netif_count, interface))
-        return false;
+    const struct netif *n = find(netifs, netif_count, interface);
+    if (!n || n->is_loopback)
+        return n != NULL; /* gone, or it does not leave this device */
     if (choice->is_preferred && !policy_link(settings, interface).is_preferred)
         return false;
     return policy_link(settings, interface).is_allowed;
