@@ -230,13 +230,13 @@ static void plan_drop(struct gate *g)
 static void look_for_exposure(struct gate *g)
 {
     struct gate_exposure e;
-    const struct service *web = g->options.web;
-    gate_exposure_look(web ? web->url.port : 0, &e);
+    uint16_t web_port = g->options.web ? g->options.web->url.port : 0;
+    gate_exposure_look(web_port, &e);
     if (e.is_web_open && !g->told.is_web_open)
         log_warn(
             "gate",
             "the device's web server can be reached past the gate: let it listen on loopback only",
-            log_str("listens_on", e.web_address), log_u64("port", web->url.port));
+            log_str("listens_on", e.web_address), log_u64("port", web_port));
     if (e.routes_loopback && !g->told.routes_loopback)
         log_warn(
             "gate",

@@ -32,16 +32,18 @@ static void put_slice(struct text *out, struct http_slice s)
 }
 
 /* '_' counts as '-': the CGI interface makes the same variable of both. */
+static char fold(char c)
+{
+    if (c == '_')
+        return '-';
+    return (char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
+}
+
 static bool begins_like(struct http_slice name, const char *text, size_t *ret_len)
 {
     size_t i = 0;
     for (; text[i]; i++) {
-        char c = i < name.len ? name.at[i] : '\0';
-        if (c >= 'A' && c <= 'Z')
-            c = (char)(c + ('a' - 'A'));
-        if (c == '_')
-            c = '-';
-        if (c != text[i])
+        if (i == name.len || fold(name.at[i]) != text[i])
             return false;
     }
     *ret_len = i;
@@ -129,7 +131,7 @@ char *gate_forward_head(const struct http_head *head, const struct gate_forward 
 {
     const struct http_field *host = http_head_find(head, "Host");
     /* Each part of the old head stands in the new one at most once, but for ": " and Host, which stands twice. */
-    size_t cap = head->bytes + 3u * HTTP_FIELDS_COUNT_MAX + 2u * HTTP_HOST_BYTES_MAX +
+    size_t cap = head->bytes + (size_t)3 * HTTP_FIELDS_COUNT_MAX + (size_t)2 * HTTP_HOST_BYTES_MAX +
                  FRAME_BYTES_MAX + FORWARDED_BYTES_MAX + FRAME_BYTES_MAX;
     struct text out = {.at = malloc(cap)};
     if (!out.at)

@@ -165,27 +165,39 @@ static const char *reason_of(unsigned status)
     }
 }
 
-/* `text` for an attribute in double quotes; what does not fit whole is left out. */
+static const char *entity_of(char c)
+{
+    switch (c) {
+    case '&':
+        return "&amp;";
+    case '"':
+        return "&quot;";
+    case '<':
+        return "&lt;";
+    case '>':
+        return "&gt;";
+    case '\'':
+        return "&#39;";
+    default:
+        return NULL;
+    }
+}
+
+/* `text` for an attribute in double quotes; "" when it does not fit whole. */
 static void escape(const char *text, char *out, size_t cap)
 {
     size_t len = 0;
-    out[0] = '\0';
     for (; *text; text++) {
-        const char *entity = *text == '&'    ? "&amp;"
-                             : *text == '"'  ? "&quot;"
-                             : *text == '<'  ? "&lt;"
-                             : *text == '>'  ? "&gt;"
-                             : *text == '\'' ? "&#39;"
-                                             : NULL;
+        const char *entity = entity_of(*text);
         size_t need = entity ? strlen(entity) : 1;
         if (len + need >= cap) {
-            out[0] = '\0';
-            return;
+            len = 0;
+            break;
         }
         memcpy(out + len, entity ? entity : text, need);
         len += need;
-        out[len] = '\0';
     }
+    out[len] = '\0';
 }
 
 static size_t write_body(const struct gate_page_options *o, char *out, size_t cap)

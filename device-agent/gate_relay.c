@@ -97,7 +97,8 @@ static bool on_request_body(void *user, const uint8_t *data, size_t len)
     memcpy(to + n, data, len);
     c->sent.len += (size_t)n + len;
     if (c->is_chunked) {
-        memcpy(to + n + len, "\r\n", 2);
+        to[(size_t)n + len] = '\r';
+        to[(size_t)n + len + 1] = '\n';
         c->sent.len += 2;
     }
     return true;

@@ -77,12 +77,12 @@ static void forty_ways_out_lead_nowhere(void **state)
         "\r//evil.example",
         "/\x01//evil.example",
         "/\x7f/evil.example",
-        "/\xe3\x80\x82"
-        "evil.example",
-        "\xef\xbc\x8f\xef\xbc\x8f"
-        "evil.example",
-        "/\x80"
-        "evil.example",
+        ("/\xe3\x80\x82"
+         "evil.example"),
+        ("\xef\xbc\x8f\xef\xbc\x8f"
+         "evil.example"),
+        ("/\x80"
+         "evil.example"),
         "/\x1b[2J",
         "[::1]/",
     };
