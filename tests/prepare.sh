@@ -76,7 +76,8 @@ jobs_count() {
     echo $((cpus > 2 ? cpus : 2))
 }
 
-# build NAME [-DOPTION...] [TARGET...]: into build/NAME, after the preset of that name (clang: debug, with that compiler).
+# build NAME [-DOPTION...] [TARGET...]: into build/NAME, after the preset of that name (clang: debug, with that compiler;
+# firmware-...: firmware).
 # Configured again only when the options have changed. The whole output is in build/NAME.log; what went wrong is shown.
 build() {
     local name=$1 preset=$1 log=build/$1.log options=() targets=()
@@ -92,6 +93,7 @@ build() {
         preset=debug
         options+=(-DCMAKE_C_COMPILER=clang "-DSHUTPORT_SANITIZE=address,undefined,fuzzer-no-link")
     fi
+    [[ $name != firmware-* ]] || preset=firmware
     mkdir -p "build/$name"
     if ! {
         { [ -f "build/$name/build.ninja" ] && [ "$(cat "build/$name/options" 2>/dev/null)" = "${options[*]}" ]; } ||

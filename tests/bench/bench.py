@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 
+import footprint as variants
 import ways
 from ways import BULK_BYTES, LOOPBACK, ROOT, SMALL_BYTES, settings
 
@@ -99,24 +100,12 @@ def stack(state, build, *words):
         raise RuntimeError(f"./run {' '.join(map(str, words))}: {done.stderr}")
 
 
-def resident_kib(pid):
-    with open(f"/proc/{pid}/status", encoding="ascii") as status:
-        return int(re.search(r"VmRSS:\s+(\d+)", status.read()).group(1))
-
-
-def stripped_kib(program, folder):
-    stripped = folder / "stripped"
-    subprocess.run(["strip", "-o", stripped, program], check=True)
-    return stripped.stat().st_size / 1024
-
-
-def footprint(build, state, folder):
-    agent = build / "device-agent" / "shutport-agent"
+def footprint(state, folder):
+    """The variants are footprint.py's; what the load leaves behind is of this build."""
     pid = int((state / "devices" / DEVICE / "pid").read_text())
-    idle = int((state / "devices" / "slow" / "pid").read_text())
     bridge = int((state / "pids" / "bridge").read_text())
-    return {"agent_idle_rss_kib": resident_kib(idle), "agent_after_load_rss_kib": resident_kib(pid),
-            "agent_stripped_kib": stripped_kib(agent, folder), "bridge_after_load_rss_kib": resident_kib(bridge)}
+    return {"variants": variants.measure(state, folder), "agent_after_load_rss_kib": variants.resident_kib(pid),
+            "bridge_after_load_rss_kib": variants.resident_kib(bridge)}
 
 
 def mqtt_round_trip(build, state, env, seconds):
@@ -175,8 +164,9 @@ def show(results):
           f"64 in flight {many['requests_per_s']:,.0f} a second")
     print("\n" + "".join(f"{label:58}{value:8.2f}   {budget}\n" for label, value, budget in ratios(results)))
     size = results["footprint"]
-    print(f"agent: {size['agent_idle_rss_kib'] / 1024:.1f} MiB resident idle (at most 8), {size['agent_after_load_rss_kib'] / 1024:.1f} MiB after the load, "
-          f"{size['agent_stripped_kib']:.0f} KiB stripped (at most 500)\nbridge: {size['bridge_after_load_rss_kib'] / 1024:.1f} MiB after the load")
+    variants.show(size["variants"])
+    print(f"after the load: agent {size['agent_after_load_rss_kib'] / 1024:.1f} MiB resident, "
+          f"bridge {size['bridge_after_load_rss_kib'] / 1024:.1f} MiB")
 
 
 def main():
@@ -204,7 +194,7 @@ def main():
                  Way("no tunnel", host, straight_port, env["CA_FILE"])]
         results = {"machine": f"{os.cpu_count()} CPUs", **measure(every, arguments.seconds, folder)}
         results["mqtt"] = mqtt_round_trip(build, state, env, arguments.seconds)
-        results["footprint"] = footprint(build, state, folder)
+        results["footprint"] = footprint(state, folder)
     if arguments.json:
         results["ratios"] = {label: value for label, value, _ in ratios(results)}
         print(json.dumps(results, indent=1))
