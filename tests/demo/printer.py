@@ -98,7 +98,8 @@ def main(port, directory, pid_file, name):
                                    "--file", os.path.join(directory, "avahi.conf")], log=log))
     wait_for("/run/avahi-daemon/pid")
     keep.add(keeper.Part("ippeveprinter", ["ippeveprinter", "-r", "off", "-p", port, "-d", spool, "-n", "localhost",
-                                           "-l", "3F, by the window", "-M", "Shutport", "-m", "Demo Printer", name],
+                                           "-l", "3F, by the window", "-M", "Shutport", "-m", "Demo Printer",
+                                           "-c", "/bin/true", name],  # a job is done at once
                          log=log, pid_file=pid_file))
     while not ends:
         waker.select(keep.wait_s())

@@ -1,6 +1,10 @@
 """Direct and through the relay are compared, answer for answer and request for request, over the table in http_cases.py
 (R13; docs/http.md says what is meant to differ)."""
 import concurrent.futures
+import os
+import pathlib
+import subprocess
+import sys
 
 import http_cases
 from http_origin import Malformed, Reply, values_of
@@ -157,3 +161,11 @@ def test_every_case_is_the_same_directly_and_through_the_relay(ways):
         found = list(pool.map(lambda item: differences(ways, *item), cases.items()))
     wrong = [f"{case.name}: {text}" for case, texts in zip(cases.values(), found) for text in texts]
     assert not wrong, f"{len(wrong)} differences:\n" + "\n".join(wrong)
+
+
+if os.environ.get("SHUTPORT_LONG"):
+    def test_a_feature_that_is_switched_off_makes_a_case_fail(tmp_path):
+        """An hour: each fault of http_faults.py is built and must be found."""
+        done = subprocess.run([sys.executable, pathlib.Path(__file__).with_name("http_faults.py"), "--work", tmp_path / "faults"],
+                              capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
