@@ -17,6 +17,7 @@
 #include "runtime/mailbox.h"
 #include "runtime/mqtt_attempt.h"
 #include "runtime/mqtt_tuning.h"
+#include "runtime/race.h"
 #include "runtime/resolve.h"
 
 #define KEEPALIVE_S 20
@@ -47,6 +48,8 @@ struct rt_mqtt {
     struct rt_mailbox *mailbox;
     struct rt_timer *timer;
     struct rt_resolve *resolve;
+    struct rt_race *race; /* of the name's addresses, if it has several */
+    uint16_t port;
     struct mqtt_attempt *attempt;
     uint64_t attempt_count;
     uint32_t address_index; /* of those that the name has; the next one after a loss of its own */
@@ -65,6 +68,8 @@ static void attempt_end(struct rt_mqtt *m)
 {
     rt_resolve_cancel(m->resolve);
     m->resolve = NULL;
+    rt_race_cancel(m->race);
+    m->race = NULL;
     struct mqtt_attempt *a = m->attempt;
     m->attempt = NULL; /* what is in the mailbox of it is now nobody's */
     mqtt_attempt_free(a);
@@ -129,6 +134,18 @@ static void attempt_connect(struct rt_mqtt *m)
         rt_timer_set(m->timer, UP_DEADLINE_MS);
 }
 
+static void on_raced(void *user, const struct sockaddr_storage *winner)
+{
+    struct rt_mqtt *m = user;
+    m->race = NULL;
+    if (!winner) {
+        lose(m, RT_MQTT_LOSS_UNREACHABLE, "none of the broker's addresses takes a connection");
+        return;
+    }
+    m->address = *winner;
+    attempt_connect(m);
+}
+
 static void on_resolved(void *user, const struct sockaddr_storage *addresses, size_t count,
                         const char *detail)
 {
@@ -138,8 +155,15 @@ static void on_resolved(void *user, const struct sockaddr_storage *addresses, si
         lose(m, RT_MQTT_LOSS_UNREACHABLE, detail);
         return;
     }
-    m->address = addresses[m->address_index % count];
-    attempt_connect(m);
+    if (count == 1) {
+        m->address = addresses[0];
+        attempt_connect(m);
+        return;
+    }
+    enum rt_err err = rt_race_start(m->loop, addresses, count, m->address_index, m->port,
+                                    m->target.bind_interface, on_raced, m, &m->race);
+    if (err)
+        lose(m, RT_MQTT_LOSS_UNREACHABLE, rt_err_text(err));
 }
 
 /* -> CONNECTING */
@@ -188,6 +212,8 @@ static void on_timer(void *user)
                  "no answer in time");
         else if (m->resolve)
             lose(m, RT_MQTT_LOSS_UNREACHABLE, "the name was not resolved in time");
+        else if (m->race)
+            lose(m, RT_MQTT_LOSS_UNREACHABLE, "none of the broker's addresses answered in time");
         else
             attempt_connect(m);
         break;
@@ -343,6 +369,7 @@ enum rt_err rt_mqtt_new(struct uv_loop_s *loop, const struct rt_mqtt_options *op
     if (!m)
         return RT_E_NO_MEMORY;
     m->loop = loop;
+    m->port = options->port;
     m->state = STOPPED;
     m->events = options->events;
     m->user = options->user;
