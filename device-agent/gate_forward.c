@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FRAME_BYTES_MAX 128u     /* of the fields that frame the message */
+#define FRAME_BYTES_MAX 128u /* of the fields that frame the message */
+#define PORT_BYTES_MAX 8u
 #define FORWARDED_BYTES_MAX 512u /* of those that are set, without Host */
 
 struct text {
@@ -91,6 +92,25 @@ static void put_fields(struct text *out, const struct http_head *head)
     }
 }
 
+/* As the client wrote it, or the authority of its target where it wrote none (HTTP/1.0). */
+static void put_host(struct text *out, const struct http_head *head, const char *name)
+{
+    const struct http_field *host = http_head_find(head, "Host");
+    char port[PORT_BYTES_MAX] = "";
+    if (head->host[0] == '\0')
+        return;
+    put_text(out, name);
+    if (host) {
+        put_slice(out, host->value);
+    } else {
+        put_text(out, head->host);
+        if (head->host_port)
+            snprintf(port, sizeof(port), ":%u", (unsigned)head->host_port);
+        put_text(out, port);
+    }
+    put_text(out, "\r\n");
+}
+
 static void put_framing(struct text *out, const struct http_head *head)
 {
     char line[FRAME_BYTES_MAX];
@@ -114,22 +134,16 @@ static void put_who_asks(struct text *out, const struct http_head *head,
     char lines[FORWARDED_BYTES_MAX];
     const char *proto = f->is_https ? "https" : "http";
     bool is_v6 = strchr(f->address, ':') != NULL;
-    const struct http_field *host = http_head_find(head, "Host");
     snprintf(lines, sizeof(lines),
              "X-Forwarded-For: %s\r\nX-Forwarded-Proto: %s\r\n"
              "Forwarded: for=%s%s%s;proto=%s\r\n",
              f->address, proto, is_v6 ? "\"[" : "", f->address, is_v6 ? "]\"" : "", proto);
     put_text(out, lines);
-    if (!host)
-        return;
-    put_text(out, "X-Forwarded-Host: ");
-    put_slice(out, host->value);
-    put_text(out, "\r\n");
+    put_host(out, head, "X-Forwarded-Host: ");
 }
 
 char *gate_forward_head(const struct http_head *head, const struct gate_forward *f, size_t *ret_len)
 {
-    const struct http_field *host = http_head_find(head, "Host");
     /* Each part of the old head stands in the new one at most once, but for ": " and Host, which stands twice. */
     size_t cap = head->bytes + (size_t)3 * HTTP_FIELDS_COUNT_MAX + (size_t)2 * HTTP_HOST_BYTES_MAX +
                  FRAME_BYTES_MAX + FORWARDED_BYTES_MAX + FRAME_BYTES_MAX;
@@ -140,11 +154,7 @@ char *gate_forward_head(const struct http_head *head, const struct gate_forward 
     put_text(&out, " ");
     put_slice(&out, head->target);
     put_text(&out, head->minor_version ? " HTTP/1.1\r\n" : " HTTP/1.0\r\n");
-    if (host) {
-        put_text(&out, "Host: ");
-        put_slice(&out, host->value);
-        put_text(&out, "\r\n");
-    }
+    put_host(&out, head, "Host: ");
     put_fields(&out, head);
     put_framing(&out, head);
     put_who_asks(&out, head, f);

@@ -49,6 +49,16 @@ static void the_web_server_learns_who_asks_and_how(void **state)
                                  "X-Forwarded-Host: [fd00::1]:443\r\n"));
 }
 
+static void an_old_client_that_names_the_host_in_its_target_only_is_understood(void **state)
+{
+    (void)state;
+    const char *text =
+        forwarded("GET http://Printer.lan:8000/a HTTP/1.0\r\n\r\n", "192.0.2.7", false);
+    assert_non_null(strstr(text, "GET /a HTTP/1.0\r\nHost: printer.lan:8000\r\n"));
+    text = forwarded("GET /a HTTP/1.0\r\n\r\n", "192.0.2.7", false);
+    assert_null(strstr(text, "Host"));
+}
+
 static void what_the_client_says_of_itself_is_taken_off(void **state)
 {
     static const char *const names[] = {
@@ -239,6 +249,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_web_server_learns_who_asks_and_how),
+        cmocka_unit_test(an_old_client_that_names_the_host_in_its_target_only_is_understood),
         cmocka_unit_test(what_the_client_says_of_itself_is_taken_off),
         cmocka_unit_test(a_field_that_only_looks_alike_stays),
         cmocka_unit_test(connection_cannot_take_our_fields_off),
