@@ -18,7 +18,10 @@ static const char *chosen(const char *method, const char *lines, const char *all
     int len = snprintf(text, sizeof(text), "%s / HTTP/1.1\r\nHost: x\r\n%s\r\n", method, lines);
     assert_int_equal(http_head_scan(text, (size_t)len, &head), HTTP_HEAD_OK);
     struct http_slice token = upgrade_choose(&head, allowed);
-    snprintf(out, sizeof(out), "%.*s", (int)token.len, token.at ? token.at : "");
+    assert_true(token.len < sizeof(out));
+    if (token.len)
+        memcpy(out, token.at, token.len);
+    out[token.len] = '\0';
     return out;
 }
 
