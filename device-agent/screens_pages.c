@@ -216,6 +216,8 @@ void screens_cloud_page(struct screens_call *call, const struct screens_cloud_fo
                                .user = form->user,
                                .may_manage = form->may_manage,
                                .disable_direct = form->disable_direct,
+                               .can_manage = call->who->way == OPERATOR_PANEL,
+                               .can_register = call->who->way != OPERATOR_SERVER,
                                .servers = cards,
                                .servers_count = count};
     cloud.is_again = form->name && facts_find_server(screens_call_facts(call), form->name);

@@ -208,7 +208,11 @@ def test_a_browser_signs_in_and_manages(stack, managed):
 
 def test_what_a_server_may_never_do(stack, managed):
     """Who may manage, and the administrator's password, are for those at the device."""
-    assert "name=\"manage\"" not in through_server(stack, "/cloud").text()
+    assert managed.ask("/cloud").text().count('name="manage" value="1"') == 2  # of the server, and for one more
+    shown = through_server(stack, "/cloud").text()
+    assert not any(name in shown for name in ('name="manage"', 'name="url"', 'value="unregister"'))
+    words = {"do": "register", "user": "x", "url": "https://evil.example", "password": "y"}
+    assert "not allowed by this way" in server_form(stack, "/cloud", "cloud", **words).text()
     assert server_form(stack, "/cloud", "cloud", do="keep").status == 303  # without "manage": it does not count here
     assert through_server(stack).status == 200
     page = Page(through_server(stack, "/password").text())

@@ -11,6 +11,12 @@ static int setup(void **state)
     return harness_open(false, true);
 }
 
+static int setup_for_all(void **state)
+{
+    (void)state;
+    return harness_open(true, true); /* every user may use every device */
+}
+
 static struct principal who;
 
 static enum auth_verdict judge(const char *host, const char *request_line, const char *fields)
@@ -306,6 +312,27 @@ static void a_cookie_is_found_by_its_exact_name_only(void **state)
     assert_int_equal(cookie_find(text, COOKIE_VALUE_MAX + 3, "x", out), CREDENTIAL_BAD);
 }
 
+static enum auth_verdict judge_settings(const char *token)
+{
+    char fields[256];
+    snprintf(fields, sizeof(fields), "Authorization: Bearer %s\r\n", token);
+    return judge("settings--" PRINTER, "GET /status", fields);
+}
+
+/* R19; whoever may use the device (here everybody) sees no more of its settings than of a device that is not there. */
+static void the_devices_settings_are_for_its_owner_and_administrators(void **state)
+{
+    char fields[256];
+    (void)state;
+    snprintf(fields, sizeof(fields), "Authorization: Bearer %s\r\n", h.bob_token);
+    assert_int_equal(judge(PRINTER, "GET /", fields), AUTH_ALLOWED);
+    assert_int_equal(judge_settings(h.alice_token), AUTH_ALLOWED);
+    assert_true(who.is_owner && !who.is_admin);
+    assert_int_equal(judge_settings(h.root_token), AUTH_ALLOWED);
+    assert_true(who.is_admin && !who.is_owner);
+    assert_int_equal(judge_settings(h.bob_token), AUTH_FORBIDDEN);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, harness_close)
 
 int main(void)
@@ -322,6 +349,8 @@ int main(void)
         T(a_device_session_ends_with_the_portal_session),
         T(an_idle_session_runs_out),
         T(a_removed_user_is_nobody_everywhere),
+        cmocka_unit_test_setup_teardown(the_devices_settings_are_for_its_owner_and_administrators,
+                                        setup_for_all, harness_close),
         cmocka_unit_test(our_credentials_are_known_in_every_spelling),
         cmocka_unit_test(a_cookie_is_found_by_its_exact_name_only),
     };
