@@ -11,10 +11,10 @@
 #include "runtime/json.h"
 
 struct service_host {
-    bool is_tls, has_upgrades;
-    char upgrades[UPGRADE_LIST_BYTES_MAX + 1];
-    char service[SERVICE_NAME_MAX + 1];
-    char authority[PRESENCE_HOST_BYTES_MAX + 1];
+    bool is_tls;
+    /* Texts of the status message; of what stands behind the array once it is kept. */
+    const char *service, *authority;
+    const char *upgrades; /* NULL: it says nothing about them */
 };
 
 struct entry {
@@ -28,7 +28,7 @@ struct entry {
     uint64_t proven_ms, asked_ms;
     uint64_t lost_ms; /* 0 = it did not go that way, or is back */
     size_t host_count;
-    struct service_host *hosts; /* owned; most devices need few or none */
+    struct service_host *hosts; /* owned, texts included; most devices need few or none */
 };
 
 TAILQ_HEAD(entry_list, entry);
@@ -267,8 +267,8 @@ static bool parse_host(const char *service, const char *text, struct service_hos
         text += 7;
     if (!service_name_is_valid(service) || !authority_is_valid(text))
         return false;
-    memcpy(host.service, service, strlen(service) + 1);
-    memcpy(host.authority, text, strlen(text) + 1);
+    host.service = service;
+    host.authority = text;
     *ret_host = host;
     return true;
 }
@@ -278,8 +278,57 @@ static void parse_upgrades(const struct json *all, struct service_host *host)
     const char *list = all ? json_text(all, host->service) : NULL;
     if (!list || !upgrade_list_is_valid(list))
         return;
-    memcpy(host->upgrades, list, strlen(list) + 1);
-    host->has_upgrades = true;
+    host->upgrades = list;
+}
+
+static bool is_same_text(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+static bool hosts_are(const struct entry *e, const struct service_host *hosts, size_t count)
+{
+    for (size_t i = 0; i < count && e->host_count == count; i++) {
+        const struct service_host *a = &e->hosts[i], *b = &hosts[i];
+        if (a->is_tls != b->is_tls || !is_same_text(a->service, b->service) ||
+            !is_same_text(a->authority, b->authority) || !is_same_text(a->upgrades, b->upgrades))
+            return false;
+    }
+    return e->host_count == count;
+}
+
+static size_t text_bytes(const char *text)
+{
+    return text ? strlen(text) + 1 : 0;
+}
+
+static const char *keep_text(char **at, const char *text)
+{
+    if (!text)
+        return NULL;
+    const char *kept = memcpy(*at, text, text_bytes(text));
+    *at += text_bytes(text);
+    return kept;
+}
+
+/* One piece of memory, and no larger than it must be: each device that is online has one. */
+static struct service_host *keep_hosts(const struct service_host *hosts, size_t count)
+{
+    size_t bytes = count * sizeof(*hosts);
+    for (size_t i = 0; i < count; i++)
+        bytes += text_bytes(hosts[i].service) + text_bytes(hosts[i].authority) +
+                 text_bytes(hosts[i].upgrades);
+    struct service_host *kept = malloc(bytes);
+    if (!kept)
+        return NULL;
+    char *text = (char *)(kept + count);
+    for (size_t i = 0; i < count; i++) {
+        kept[i].is_tls = hosts[i].is_tls;
+        kept[i].service = keep_text(&text, hosts[i].service);
+        kept[i].authority = keep_text(&text, hosts[i].authority);
+        kept[i].upgrades = keep_text(&text, hosts[i].upgrades);
+    }
+    return kept;
 }
 
 static void take_hosts(struct entry *e, const struct json *root)
@@ -298,15 +347,13 @@ static void take_hosts(struct entry *e, const struct json *root)
         parse_upgrades(upgrades, &found[count]);
         count++;
     }
-    if (count == e->host_count && (!count || !memcmp(found, e->hosts, count * sizeof(*found))))
+    if (hosts_are(e, found, count))
         return;
-    struct service_host *copy = count ? malloc(count * sizeof(*copy)) : NULL;
-    if (count && !copy)
+    struct service_host *kept = count ? keep_hosts(found, count) : NULL;
+    if (count && !kept)
         return; /* the old ones serve a little longer */
-    if (count)
-        memcpy(copy, found, count * sizeof(*copy));
     free(e->hosts);
-    e->hosts = copy;
+    e->hosts = kept;
     e->host_count = count;
 }
 
@@ -374,7 +421,7 @@ const char *presence_service_upgrades(const struct presence_table *t, const char
                                       const char *service)
 {
     const struct service_host *host = find_host(t, device, service);
-    return host && host->has_upgrades ? host->upgrades : NULL;
+    return host ? host->upgrades : NULL;
 }
 
 bool presence_service_host(const struct presence_table *t, const char *device, const char *service,

@@ -28,8 +28,7 @@ struct relay_limits {
     uint64_t session_idle_ms; /* how long a device's session outlives its last request */
     size_t window_bytes;      /* what a device may send ahead on one stream */
     size_t window_bytes_max;  /* up to which that grows on a long line; 0 = it does not */
-    size_t
-        buffer_bytes; /* over all streams: unacknowledged, and sent ahead by devices; 0 = any */
+    size_t buffer_bytes; /* over all streams: unacknowledged, and sent ahead by devices; 0 = any */
     uint64_t queue_messages_count; /* what the broker queues for this bridge; 0 = any */
     size_t requests_per_user_max, requests_per_device_max; /* at once; 0 = any */
     const struct relay_service_limits *services;           /* borrowed for the relay's life */

@@ -34,7 +34,7 @@ TAILQ_HEAD(exchange_list, exchange);
 struct relay_env {
     const struct route_names *names;
     struct relay_limits limits;
-    struct wire_budget budget; /* of bytes that devices have not acknowledged */
+    struct wire_budget budget;   /* of bytes that devices have not acknowledged */
     struct wire_receive receive; /* of bytes that devices may send ahead */
     struct wire_credit credit;   /* of messages; this bridge's queue at the broker holds them */
     struct relay_counters counters;

@@ -26,8 +26,20 @@
 
 void wire_pace_init(struct wire_pace *p)
 {
+    uint16_t *message_bytes = p->message_bytes;
+
     memset(p, 0, sizeof(*p));
+    p->message_bytes = message_bytes;
+    if (message_bytes)
+        memset(message_bytes, 0, WIRE_PACE_MESSAGES_MAX * sizeof(*message_bytes));
     p->phase = WIRE_PACE_FILLING;
+}
+
+void wire_pace_use(struct wire_pace *p, uint16_t *message_bytes)
+{
+    p->message_bytes = message_bytes;
+    p->taken_bytes = p->sent_bytes;
+    p->round_number = 0;
 }
 
 static uint64_t rate_of(const struct wire_pace *p)
@@ -88,6 +100,8 @@ size_t wire_pace_room(const struct wire_pace *p)
 /* Messages up to `number` are not on their way any more. */
 static void take(struct wire_pace *p, uint64_t number)
 {
+    if (p->sent_bytes == p->taken_bytes)
+        return;
     for (; p->first_number <= number && p->first_number <= p->last_number; p->first_number++) {
         uint16_t *bytes = &p->message_bytes[p->first_number % WIRE_PACE_MESSAGES_MAX];
         p->taken_bytes += *bytes;

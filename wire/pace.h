@@ -28,7 +28,8 @@ enum wire_pace_phase {
 struct wire_pace {
     enum wire_pace_phase phase;
     uint64_t first_number, last_number; /* of the messages that may be on their way */
-    uint16_t message_bytes[WIRE_PACE_MESSAGES_MAX];
+    uint16_t *
+        message_bytes; /* WIRE_PACE_MESSAGES_MAX of them, by number; borrowed; NULL: nothing is sent */
     uint64_t sent_bytes, taken_bytes;
     uint64_t rates
         [WIRE_PACE_RATES_MAX]; /* highest of the current and of the last few rounds [bytes/s] */
@@ -42,7 +43,10 @@ struct wire_pace {
     bool round_was_dry;
 };
 
+/* Begins anew, with the same message_bytes. */
 void wire_pace_init(struct wire_pace *p);
+/* Before anything is sent: where to count. NULL: nothing will be on its way any more; what is known of the line stays. */
+void wire_pace_use(struct wire_pace *p, uint16_t *message_bytes);
 /* `bytes` of streams go out in message `number`. */
 void wire_pace_sent(struct wire_pace *p, uint64_t now_ms, uint64_t number, size_t bytes);
 /* The peer has taken messages up to `number`. */

@@ -91,6 +91,25 @@ static struct wire_stream **bucket(const struct wire_session *s, uint64_t id)
     return &s->buckets[id & (s->bucket_count - 1)];
 }
 
+/* A session without streams is as small as it can be. */
+static bool pace_begin(struct wire_session *s)
+{
+    uint16_t *message_bytes = calloc(WIRE_PACE_MESSAGES_MAX, sizeof(*message_bytes));
+
+    if (message_bytes)
+        wire_pace_use(&s->pace, message_bytes);
+    return message_bytes != NULL;
+}
+
+static void table_free(struct wire_session *s)
+{
+    free(s->pace.message_bytes);
+    wire_pace_use(&s->pace, NULL);
+    free(s->buckets);
+    s->buckets = NULL;
+    s->bucket_count = 0;
+}
+
 static bool table_widen(struct wire_session *s)
 {
     const size_t count = s->bucket_count > 0 ? s->bucket_count * 2 : BUCKETS_MIN;
@@ -101,6 +120,10 @@ static bool table_widen(struct wire_session *s)
     buckets = calloc(count, sizeof(struct wire_stream *));
     if (!buckets)
         return s->bucket_count > 0; /* longer chains will do */
+    if (!s->buckets && !pace_begin(s)) {
+        free(buckets);
+        return false;
+    }
     for (size_t i = 0; i < s->bucket_count; i++) {
         struct wire_stream *st = s->buckets[i];
         while (st) {
@@ -360,9 +383,7 @@ void wire_stream_free_all(struct wire_session *s)
     free_list(&s->over);
     free_list(&s->dead);
     free_list(&s->spare_streams);
-    free(s->buckets);
-    s->buckets = NULL;
-    s->bucket_count = 0;
+    table_free(s);
 }
 
 void wire_stream_trim(struct wire_session *s)
@@ -377,9 +398,7 @@ void wire_stream_trim(struct wire_session *s)
     free_list(&s->spare_streams);
     s->spare_stream_count = 0;
     wire_pool_trim(&s->pool);
-    free(s->buckets);
-    s->buckets = NULL;
-    s->bucket_count = 0;
+    table_free(s);
 }
 
 static void tell_writable(struct wire_session *s, struct wire_link *list)

@@ -3,10 +3,12 @@
 
 SHUTPORT_SLOW_BYTES and SHUTPORT_SLOW_S choose the long form: 1073741824 and 120.
 """
+import concurrent.futures
 import contextlib
 import hashlib
 import os
 import re
+import signal
 import socket
 import threading
 import time
@@ -27,6 +29,9 @@ RSS_KIB_MAX = 24 * 1024  # above what the process had before: two windows, socke
 TINY_COUNT = 4000
 NAME, UPLOAD_NAME, TUNNEL_NAME = "slow-origin", "slow-sink", "tunnel"
 QUEUE_MESSAGES = 1000
+TINY_QUEUE_MESSAGES = 100
+BULK_DEVICES, BULK_STREAMS, BULK_BYTES = 6, 2, 8 << 20
+STOPS = 3
 QUEUES = ["a short queue", "the queue that ships"][:2 if SLOW_S >= 60 else 1]  # what the short one holds, the other does too
 DROPPED = "$SYS/broker/publish/messages/dropped"
 
@@ -256,3 +261,26 @@ def test_thousands_of_tiny_messages_pass_both_ways(setting):
     wait_until(lambda: stack.works(NAME, "/data/x/10"))
     for name, samples in sampler.samples.items():
         assert max(samples) - sampler.before[name] < RSS_KIB_MAX, f"{name}: {samples[::10]}"
+
+
+def test_devices_in_bulk_together_do_not_overflow_the_brokers_queue(tmp_path):
+    """A bridge that stands still for a moment, and all that devices may send ahead stands in its queue at the broker."""
+    origin = Origin(tmp_path)
+    expected = expected_hash(BULK_BYTES)
+    names = [f"bulk-{number}" for number in range(BULK_DEVICES)]
+    chosen = ["broker.sys_interval=1", f"broker.max_queued_messages={TINY_QUEUE_MESSAGES}",
+              f"bridge.broker_queue_messages={TINY_QUEUE_MESSAGES}"]
+    with Stack("queue", settings_chosen=chosen) as stack, concurrent.futures.ThreadPoolExecutor(BULK_DEVICES * BULK_STREAMS) as pool:
+        added = pool.map(lambda name: stack.run("device", "add", name, f"http://{LOOPBACK}:{origin.port}"), names)
+        assert [done.stderr for done in added if done.returncode != 0] == []
+        jobs = [pool.submit(stack.device, name, f"/long/{BULK_BYTES}", timeout=120.0) for name in names for _ in range(BULK_STREAMS)]
+        for _ in range(STOPS):
+            time.sleep(0.3)
+            os.kill(stack.pid("bridge"), signal.SIGSTOP)
+            time.sleep(0.5)
+            os.kill(stack.pid("bridge"), signal.SIGCONT)
+        assert {hashlib.sha256(job.result().body).hexdigest() for job in jobs} == {expected}
+        assert dropped(stack) == 0
+        reports = stack.sanitizer_reports()
+        assert not reports, "\n".join(reports)
+    origin.stop()

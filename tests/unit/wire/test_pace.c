@@ -17,6 +17,7 @@
 /* A line that takes `rate` bytes a second and answers each message `rtt_ms` after it passed. */
 struct line {
     struct wire_pace pace;
+    uint16_t message_bytes[WIRE_PACE_MESSAGES_MAX];
     uint64_t now_ms, rate, rtt_ms, number, taken;
     double free_at_ms;                   /* when all that stands before it has passed */
     double answered_at_ms[MESSAGES_MAX]; /* by number */
@@ -30,6 +31,7 @@ static void line_init(struct line *l, uint64_t rate, uint64_t rtt_ms)
     l->rtt_ms = rtt_ms;
     l->now_ms = 1000;
     wire_pace_init(&l->pace);
+    wire_pace_use(&l->pace, l->message_bytes);
 }
 
 static void line_send(struct line *l, size_t bytes)
@@ -175,10 +177,12 @@ static void having_little_to_send_does_not_make_the_line_slow(void **state)
 static void more_messages_than_can_be_counted_do_not_stop_it(void **state)
 {
     static struct wire_pace p;
+    static uint16_t message_bytes[WIRE_PACE_MESSAGES_MAX];
     uint64_t number = 0;
 
     (void)state;
     wire_pace_init(&p);
+    wire_pace_use(&p, message_bytes);
     for (unsigned i = 0; i < 4 * WIRE_PACE_MESSAGES_MAX; i++)
         wire_pace_sent(&p, 1, ++number, 1000);
     assert_true(p.sent_bytes - p.taken_bytes <= (uint64_t)1000 * WIRE_PACE_MESSAGES_MAX);
