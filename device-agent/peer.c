@@ -32,6 +32,12 @@ static void tell_changed(void *user)
     peer->options->changed(peer->options->user);
 }
 
+static void tell_relayed(const struct peer *peer)
+{
+    if (peer->options->relayed)
+        peer->options->relayed(peer->options->user);
+}
+
 static void on_up(void *user)
 {
     struct peer *peer = user;
@@ -95,15 +101,14 @@ static void on_opened(void *user, struct wire_stream *stream, const struct wire_
     log_debug("peer", "stream opened", log_str("bridge", peer->bridge),
               log_str("service", service->name),
               log_bytes("caller", open->caller, open->caller_len));
-    if (peer->options->relayed)
-        peer->options->relayed(peer->options->user);
+    tell_relayed(peer);
     pipe_open(&peer->pipes, peer->options->loop, service, stream);
 }
 
 static void on_readable(void *user, struct wire_stream *stream)
 {
     struct pipe *pipe = wire_stream_user(stream);
-    (void)user;
+    tell_relayed(user); /* one stream serves many requests */
     pipe_stream_readable(pipe);
 }
 

@@ -34,7 +34,7 @@ struct peer_options {
         message_bytes_max; /* what the broker takes, less its own wrapping; 0 = as much as the protocol does */
     void (*changed)(
         void *user); /* call peer_next, peer_deadline and peer_drain before the turn ends */
-    void (*relayed)(void *user); /* a stream was accepted; NULL: nobody wants to know */
+    void (*relayed)(void *user); /* bytes for a service came; NULL: nobody wants to know */
     /* The far end of the service `settings`, the device's own screens, for that caller of the stream's OPEN. NULL: there are
      * none. RT_E_TRUST: this server, or this caller, may not; RT_E_FULL, RT_E_NO_MEMORY, RT_E_IO. */
     enum rt_err (*open_settings)(void *user, const char *caller, int *ret_fd);

@@ -1,0 +1,183 @@
+"""The operator's settings at a running device: by which interface the constant connection leaves (R21, R23), what switches it on (R24),
+the trial of disabling direct access, and what the commands say.
+
+One world for all (gate_world.py), with a second way to the server:
+
+    device  wan0 ------ server
+            wan1 ------
+"""
+import contextlib
+import json
+import subprocess
+
+import pytest
+
+import namespaces
+from gate_world import INTERFACES, NAME, World
+from stack_under_test import STACK_BUILD, wait_until
+
+OTHERS = tuple(f"{name}.remote-web=off" for name in INTERFACES)
+BOTH_WAYS = ("wan0.remote-web=on", "wan0.uplink=auto", "wan1.remote-web=on", "wan1.uplink=auto")
+
+
+@pytest.fixture(scope="module")
+def shared():
+    with World("settings") as world:
+        world.wire("wan1", world.server, far="far1")
+        for space, dev, last in ((world.device, "wan1", 1), (world.server, "far1", 2)):
+            namespaces.ip("-n", space, "address", "add", f"192.168.9.{last}/24", "dev", dev)
+        namespaces.ip("-n", world.device, "route", "add", f"{world.at}/32", "via", "192.168.9.2", "metric", "100")
+        yield world
+    reports = world.stack.sanitizer_reports()
+    assert not reports, "\n".join(reports)
+
+
+@pytest.fixture
+def world(shared):
+    shared.set(*OTHERS, *BOTH_WAYS, "eth0.direct=on")
+    shared.ask(command="connect")
+    wait_until(lambda: carrier(shared), 20)
+    return shared
+
+
+def server(world):
+    return world.status()["servers"][0]
+
+
+def carrier(world):
+    """The interface that carries the constant connection; None while there is none."""
+    link = server(world)
+    return link.get("interface") if link["state"] == "connected" else None
+
+
+def agent(world, *words):
+    return subprocess.run(["ip", "netns", "exec", world.device, str(STACK_BUILD / "device-agent" / "shutport-agent"), "--config",
+                           str(world.folder / "agent.conf"), *words], capture_output=True, text=True, stdin=subprocess.DEVNULL,
+                          timeout=60, check=False)
+
+
+def connections(world):
+    return (world.folder / "agent.log").read_text().count('link "connected"')
+
+
+def test_other_settings_do_not_touch_the_connection(world):
+    before = connections(world), server(world)["connected_at"]
+    world.set("eth0.remote-web=on", "eth0.line=second", "redirect=list")
+    world.set("eth0.https-only=on", "wan0.line=main")
+    assert world.through_server(world.pc[0])[0] == 200
+    assert (connections(world), server(world)["connected_at"]) == before
+    world.set("eth0.https-only=off", "redirect=device", "wan0.line=none")
+
+
+def test_it_leaves_by_the_preferred_interface_and_never_by_a_forbidden_one(world):
+    first = carrier(world)
+    other = {"wan0": "wan1", "wan1": "wan0"}[first]
+    world.set(f"{other}.uplink=prefer")
+    wait_until(lambda: carrier(world) == other, 20)
+    assert world.through_server(world.pc[0])[0] == 200
+    world.set(f"{other}.uplink=never")
+    wait_until(lambda: carrier(world) == first, 20)
+    assert world.through_server(world.pc[0])[0] == 200
+
+
+def test_it_is_off_while_no_interface_may_carry_it_and_comes_back(world):
+    world.set("wan0.remote-web=off", "wan1.remote-web=off")
+    wait_until(lambda: server(world)["state"] == "off", 20)
+    assert "no network interface" in server(world)["why"]
+    world.set("wan1.remote-web=on")
+    wait_until(lambda: carrier(world) == "wan1", 20)
+
+
+def test_disabling_direct_access_switches_the_connection_on(world):
+    world.set("eth0.remote-web=on")
+    assert agent(world, "disconnect").returncode == 0
+    wait_until(lambda: server(world)["state"] == "off", 20)
+    world.set("eth0.line=main")
+    assert not server(world)["wanted"]
+    world.set("eth0.direct=off")
+    wait_until(lambda: carrier(world), 20)
+    assert server(world)["wanted"]
+
+
+def test_disabling_direct_access_is_on_trial_until_confirmed_through_the_server(world):
+    world.set("eth0.remote-web=on")
+    world.set("eth0.direct=off")
+    assert world.status()["trial_s"] > 0
+    world.kill_agent()
+    with contextlib.suppress(Exception):
+        world.stop_agent()
+    world.start_agent()
+    status = world.status()  # the power came back, and nobody had confirmed
+    assert status["trial_s"] == 0
+    assert not next(i for i in status["settings"]["interfaces"] if i["name"] == "eth0")["direct_disabled"]
+    wait_until(lambda: carrier(world), 20)
+
+    refused = agent(world, "settings", "set", "eth0.direct=off")
+    assert refused.returncode == 1 and "lock you out" in refused.stderr
+    assert world.through_server(world.pc[0])[0] == 200  # now the way is known to work
+    taken = agent(world, "settings", "set", "eth0.direct=off")
+    assert taken.returncode == 0 and "on trial" in taken.stdout
+    early = agent(world, "settings", "confirm")
+    assert early.returncode == 77, early.stdout
+    assert world.through_server(world.pc[0])[0] == 200
+    assert agent(world, "settings", "confirm").returncode == 0
+    assert world.status()["trial_s"] == 0
+
+
+def test_explain_names_the_setting_with_and_without_a_daemon(world):
+    world.set("eth0.remote-web=on", "eth0.https-only=on")
+    running = agent(world, "explain", "--interface", "eth0", "--scheme", "http")
+    world.stop_agent()
+    try:
+        stored = agent(world, "explain", "--interface", "eth0", "--scheme", "http")
+        changed = agent(world, "settings", "set", "eth0.https-only=off")
+        after = agent(world, "explain", "--interface", "eth0", "--scheme", "http")
+    finally:
+        world.start_agent()
+    for told in (running, stored):
+        assert told.returncode == 0, told.stderr
+        assert "direct http: closed" in told.stdout and "eth0.https-only=on" in told.stdout
+    assert changed.returncode == 0 and "direct http: serve" in after.stdout
+    assert world.doors()["eth0", "http", "IPv4"]["verdict"] == "serve"  # applied at power-on (R20)
+
+
+def test_damaged_settings_close_everything_but_the_connection(world):
+    world.set("eth0.remote-web=on")
+    world.stop_agent()
+    (world.folder / "state" / "settings.json").write_text('{"version":1,"settings":{"rev')
+    world.start_agent()
+    status = world.status()
+    assert "settings_fault" in status and status["settings"]["interfaces"] == []
+    assert all(door["verdict"] == "closed" for door in world.doors().values())
+    wait_until(lambda: carrier(world), 20)
+    assert (world.folder / "state" / "settings.json.damaged").exists()
+
+
+def test_the_way_is_tried_step_by_step(world):
+    done = agent(world, "test")
+    steps = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 0 and all(step["ok"] for step in steps), done.stdout
+    assert [step["name"] for step in steps] == ["dns", "tcp", "tls", "sign-in", "mqtt", "subscription"]
+    path = world.folder / "state" / "main" / "registration.json"
+    whole = path.read_text()
+    told = json.loads(whole)
+    told["broker"]["port"] = 9
+    path.write_text(json.dumps(told))
+    try:
+        done = agent(world, "test")
+    finally:
+        path.write_text(whole)
+    last = json.loads(done.stdout.splitlines()[-1])
+    assert done.returncode == 69 and (last["name"], last["ok"]) == ("tcp", False) and last["detail"], done.stdout
+
+
+def test_nothing_of_it_leaves_a_password_or_token_in_the_answers(world):
+    token = json.loads((world.folder / "state" / "main" / "registration.json").read_text())["token"]
+    secret = world.folder / "new-password"
+    secret.write_text("a-long-password\n")
+    secret.chmod(0o600)
+    assert agent(world, "settings", "password", "--password-file", str(secret)).returncode == 0
+    text = json.dumps(world.status()) + agent(world, "settings", "--json").stdout + (world.folder / "agent.log").read_text()
+    assert '"administrator_set": true' in text
+    assert token not in text and "a-long-password" not in text and "scrypt$" not in text
+    assert NAME in text  # it was the right agent that was asked
