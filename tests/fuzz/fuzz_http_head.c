@@ -1,6 +1,6 @@
 /* tests/fuzz/fuzz_http_head.c - any bytes as a request. Invariants: what the gate accepts lies within the input, has
  * one Host and one framing, no byte that could end a line, means the same when written anew, is framed alike by llhttp,
- * and no beginning of it is accepted. */
+ * no beginning of it is accepted, and its path stays below the root for whoever decodes it, with or without empty segments. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -109,6 +109,47 @@ static void check_llhttp(const uint8_t *data, size_t size)
         must(taken == head.content_length);
 }
 
+static size_t decode(struct http_slice path, char *out)
+{
+    size_t len = 0;
+    for (size_t i = 0; i < path.len; i++) {
+        unsigned byte = (unsigned char)path.at[i];
+        if (byte == '%') {
+            must(i + 2 < path.len);
+            const char digits[3] = {path.at[i + 1], path.at[i + 2], '\0'};
+            char *end;
+            byte = (unsigned)strtoul(digits, &end, 16);
+            must(*end == '\0' && byte != 0);
+            i += 2;
+        }
+        out[len++] = (char)byte;
+    }
+    return len;
+}
+
+/* Another reader than the scanner's own: decode first, split afterwards. */
+static void check_path(bool empty_segments_count)
+{
+    static char path[HTTP_TARGET_BYTES_MAX + 1];
+    const char *query = memchr(head.target.at, '?', head.target.len);
+    struct http_slice raw = head.target;
+    long depth = 0;
+    if (query)
+        raw.len = (size_t)(query - raw.at);
+    size_t len = decode(raw, path);
+    for (size_t at = 1; at <= len;) {
+        const char *slash = memchr(path + at, '/', len - at);
+        size_t end = slash ? (size_t)(slash - path) : len, segment = end - at;
+        if (segment == 2 && memcmp(path + at, "..", 2) == 0)
+            depth--;
+        else if (segment > 1 || (segment == 1 && path[at] != '.') ||
+                 (segment == 0 && empty_segments_count))
+            depth++;
+        must(depth >= 0);
+        at = end + 1;
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const char *text = (const char *)data;
@@ -125,6 +166,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     must(head.target.at[0] == '/' || http_slice_is(head.target, "*"));
     must_be_clean(head.method);
     must_be_clean(head.target);
+    if (head.target.at[0] == '/') {
+        check_path(false);
+        check_path(true);
+    }
     check_fields(text);
     check_llhttp(data, size);
     check_anew();
