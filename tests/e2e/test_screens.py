@@ -51,7 +51,7 @@ def outcome(panel, of):
 def screened(stack):
     """A device that nobody has set up, with its agent running; registered from its screen on the way."""
     port = settings.free_port(LOOPBACK)
-    stack.make_agent(DEVICE, panel_port=port)
+    stack.make_agent(DEVICE, panel_port=port, gate_http_port=settings.free_port(LOOPBACK), gate_https_port=settings.free_port(LOOPBACK))
     panel = Panel(port)
     with stack.agent_running(DEVICE):
         wait_until(lambda: _answers(panel), 30.0, 0.1)
@@ -249,6 +249,31 @@ def test_settings_is_a_stream_of_its_own_each_time(stack, managed):
     for _ in range(3):
         assert through_server(stack).status == 200
     assert stack.log(DEVICE).count('"settings opened"') == before + 3
+
+
+@pytest.fixture
+def lan():
+    """An interface that leads nowhere, so that opening the device there opens nothing."""
+    name = "shp-screens"
+    subprocess.run(["ip", "link", "add", name, "type", "veth", "peer", "name", name + "-x"], check=True)
+    subprocess.run(["ip", "link", "set", name, "up"], check=True)
+    yield name
+    subprocess.run(["ip", "link", "del", name], check=True)
+
+
+def test_what_disables_direct_access_is_confirmed_through_the_server(stack, managed, lan):
+    path, form = f"/interface?name={lan}", {"name": lan, "web": "1", "line": "none", "uplink": "auto"}
+    wait_until(lambda: managed.ask(path).status == 200, 30.0, 0.1)
+    assert managed.post(path, "interface", **form, direct="allow").status == 303
+    answer = server_form(stack, path, "interface", **form, direct="disable")
+    assert answer.status == 303, answer.text()  # this very request proves that the way works
+    here, there = managed.ask("/status"), through_server(stack)
+    assert "Direct access is disabled on trial" in here.text() and here.field("Refresh")
+    assert 'action="confirm"' not in here.text() and 'action="confirm"' in there.text()
+    assert server_form(stack, "/status", "confirm").status == 303
+    assert "on trial" not in managed.ask("/status").text()
+    assert managed.form(path, "interface").values["direct"] == "disable"
+    assert managed.post(path, "interface", **form, direct="allow").status == 303
 
 
 # --- the terminal ---
