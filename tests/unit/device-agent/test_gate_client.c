@@ -476,8 +476,10 @@ static void a_head_over_the_limit_is_a_431(void **state)
     struct fixture *f = *state;
     char line[1024];
     memset(line, 'v', sizeof(line));
-    memcpy(line, "a:", 2);
-    memcpy(line + sizeof(line) - 2, "\r\n", 2);
+    line[0] = 'a';
+    line[1] = ':';
+    line[sizeof(line) - 2] = '\r';
+    line[sizeof(line) - 1] = '\n';
     begin(f);
     say(f, "GET / HTTP/1.1\r\nHost: a\r\n");
     for (unsigned i = 0; i < 33 && !f->is_over; i++) {
