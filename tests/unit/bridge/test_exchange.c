@@ -538,6 +538,42 @@ static void a_revoked_credential_ends_its_own_requests_only(void **state)
     expect_answer(b, 200, "");
 }
 
+static void trailers_of_the_client_reach_the_service(void **state)
+{
+    static const struct http_field sum = {{"X-Sum", 5}, {"abc", 3}};
+    struct harness *h = *state;
+    struct client *c = ask(h, "POST /", "Transfer-Encoding: chunked\r\n");
+    c->body_trailers = &sum;
+    c->body_trailer_count = 1;
+    client_send(h, c, "x", 1, true);
+    assert_string_equal(strstr(service_got(h, 0), "\r\n\r\n"),
+                        "\r\n\r\n1\r\nx\r\n0\r\nX-Sum: abc\r\n\r\n");
+}
+
+static void a_101_to_what_was_not_passed_on_is_a_bad_answer(void **state)
+{
+    struct harness *h = *state;
+    struct client *c = ask(h, "GET /", "Connection: Upgrade\r\nUpgrade: h2c, websocket\r\n");
+    assert_non_null(strstr(service_got(h, 0), "\r\nUpgrade: websocket\r\n"));
+    service_says(h, 0, "HTTP/1.1 101 Go\r\nConnection: Upgrade\r\nUpgrade: websockets\r\n\r\n");
+    assert_int_equal(c->problem, PROBLEM_BAD_ANSWER);
+}
+
+static void a_service_says_which_upgrades_it_takes(void **state)
+{
+    static const char json[] =
+        "{\"state\":\"online\",\"services\":[\"web\"],\"service_hosts\":{\"web\":\"h\"},"
+        "\"service_upgrades\":{\"web\":\"tcp\"}}";
+    struct harness *h = *state;
+    bool is_clash;
+    presence_status(h->env.presence, "printer", json, sizeof(json) - 1, &is_clash);
+    ask(h, "GET /", "Connection: Upgrade\r\nUpgrade: websocket\r\n");
+    assert_null(strstr(service_got(h, 0), "Upgrade"));
+    struct client *c = ask(h, "POST /", "Connection: Upgrade\r\nUpgrade: tcp\r\n");
+    service_says(h, 1, "HTTP/1.1 101 Go\r\nConnection: Upgrade\r\nUpgrade: TCP\r\n\r\n");
+    assert_true(c->tunnel);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, harness_make, harness_free)
 
 int main(void)
@@ -545,6 +581,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(a_get_reaches_the_service_and_its_answer_the_client),
         T(an_announced_service_host_is_used),
+        T(trailers_of_the_client_reach_the_service),
+        T(a_101_to_what_was_not_passed_on_is_a_bad_answer),
+        T(a_service_says_which_upgrades_it_takes),
         T(a_safe_stream_is_reused_by_the_same_principal_only),
         T(a_post_never_shares_a_stream),
         T(what_a_service_or_client_says_can_forbid_reuse),

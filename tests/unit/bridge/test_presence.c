@@ -147,6 +147,18 @@ static void announced_service_hosts_are_kept_per_service(void **state)
     assert_false(presence_service_host(*state, "printer", "web", &scheme, &authority));
 }
 
+static void announced_upgrades_are_kept_per_service(void **state)
+{
+    say(*state, "printer",
+        "{\"state\":\"online\",\"services\":[\"web\",\"admin\",\"bad\"],"
+        "\"service_hosts\":{\"web\":\"h\",\"admin\":\"h\",\"bad\":\"h\"},"
+        "\"service_upgrades\":{\"web\":\"websocket, tcp\",\"bad\":\"a\\r\\nb\"}}");
+    assert_string_equal(presence_service_upgrades(*state, "printer", "web"), "websocket, tcp");
+    assert_null(presence_service_upgrades(*state, "printer", "admin"));
+    assert_null(presence_service_upgrades(*state, "printer", "bad"));
+    assert_null(presence_service_upgrades(*state, "other", "web"));
+}
+
 static void a_service_host_that_could_break_a_head_is_ignored(void **state)
 {
     const char *scheme, *authority;
@@ -293,6 +305,7 @@ int main(void)
         T(who_speaks_up_or_is_forgotten_need_not_be_asked),
         T(a_forgotten_device_is_unknown_and_not_counted),
         T(announced_service_hosts_are_kept_per_service),
+        T(announced_upgrades_are_kept_per_service),
         T(a_service_host_that_could_break_a_head_is_ignored),
         T(more_services_than_the_limit_are_cut_not_kept),
         T(a_silent_web_server_is_shown_and_refuses_nobody),

@@ -436,6 +436,26 @@ static void trailers_pass_unless_they_frame_route_or_set_state(void **state)
     assert_false(rewrite_trailer_may_pass(s("Strict-Transport-Security")));
 }
 
+static void trailers_of_a_request_end_its_chunks_and_steer_nothing(void **state)
+{
+    const struct http_field trailers[] = {
+        {s("X-Sum"), s("abc")},           {s("Authorization"), s("Bearer x")},
+        {s("x_forwarded_for"), s("::1")}, {s("Content-Length"), s("5")},
+        {s("ETag"), s("\"late\"")},       {s("Shutport-Authorization"), s("x")},
+    };
+    static const char ends[] = "0\r\nX-Sum: abc\r\nETag: \"late\"\r\n\r\n";
+    size_t len = 0;
+    (void)state;
+    assert_int_equal(rewrite_request_trailers(trailers, sizeof(trailers) / sizeof(*trailers), out,
+                                              REWRITE_REQUEST_BYTES_MAX, &len),
+                     REWRITE_OK);
+    assert_int_equal(len, sizeof(ends) - 1);
+    assert_memory_equal(out, ends, len);
+    assert_int_equal(rewrite_request_trailers(trailers, 5, out, len - 1, &len), REWRITE_E_TOO_BIG);
+    assert_int_equal(rewrite_request_trailers(NULL, 0, out, 5, &len), REWRITE_OK);
+    assert_int_equal(len, 5);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -449,6 +469,7 @@ int main(void)
         cmocka_unit_test(origin_and_referer_become_the_services_own),
         cmocka_unit_test(a_foreign_or_longer_origin_is_left_alone),
         cmocka_unit_test(only_a_checked_upgrade_passes),
+        cmocka_unit_test(trailers_of_a_request_end_its_chunks_and_steer_nothing),
         cmocka_unit_test(te_trailers_is_told_anew_and_nothing_else_of_te),
         cmocka_unit_test(an_ipv6_browser_is_quoted_in_forwarded),
         cmocka_unit_test(a_head_that_does_not_fit_is_refused_at_every_length),
