@@ -14,8 +14,8 @@ import sys
 # name, file, what stands there, what the fault makes of it
 FAULTS = [
     ("an OPEN seen before runs again", "wire/feed.c",
-     "    else if (wire_seen_has(&s->seen, f->stream))\n        wire_build_note(s, WIRE_FRAME_GONE",
-     "    else if (s->seen.highest > f->stream + 4000)\n        wire_build_note(s, WIRE_FRAME_GONE"),
+     "    else if (wire_seen_has(s->seen, f->stream))\n        wire_build_note(s, WIRE_FRAME_GONE",
+     "    else if (s->seen->highest > f->stream + 4000)\n        wire_build_note(s, WIRE_FRAME_GONE"),
     ("offset off by one", "wire/transfer.c",
      "bytes += rx->received - f->data.offset;", "bytes += rx->received - f->data.offset + (f->data.offset < rx->received);"),
     ("any HELLO makes its sender current", "wire/greeting.c",
