@@ -232,9 +232,9 @@ static void read_request(struct exchange *x)
     bool has_body = head->is_chunked || (head->has_length && head->content_length > 0);
     x->is_head = http_slice_is(head->method, "HEAD");
     x->method_is_retryable = http_method_is_retryable(head->method);
-    x->upgrade = upgrade_choose(head, presence_service_upgrades(x->env->presence,
-                                                                device_peer_id(x->peer),
-                                                                x->request->route.service));
+    x->upgrade =
+        upgrade_choose(head, presence_service_upgrades(x->env->presence, device_peer_id(x->peer),
+                                                       x->request->route.service));
     x->may_reuse = x->method_is_retryable && !has_body && !head->upgrade.len &&
                    strcmp(x->request->route.service, SERVICE_SETTINGS) != 0 &&
                    !asks_to_sign_connection_in(head);
