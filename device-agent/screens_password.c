@@ -7,8 +7,8 @@
 #include "runtime/crypto.h"
 
 #define PREFIX "scrypt$"
-#define SALT_BYTES 16u
-#define KEY_BYTES 32u
+#define SALT_BYTES ((size_t)16)
+#define KEY_BYTES ((size_t)32)
 
 static int digit_of(char c)
 {

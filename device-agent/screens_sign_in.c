@@ -122,25 +122,29 @@ static void store_password(struct screens_call *call, const struct screens_job *
     screens_call_redirect(call, "status?done=password");
 }
 
+static void wrong(struct screens_call *call, const struct screens_job *job)
+{
+    static const char text[] = "The password is wrong.";
+    log_warn("screens", "a wrong administrator's password was given",
+             log_str("from", call->who->address));
+    if (job->makes_new)
+        show_password(call, 403, text);
+    else
+        show_sign_in(call, 403, text);
+}
+
 static void job_done(void *work)
 {
     struct screens_job *job = work;
     struct screens_call *call = job->call;
-    if (call) {
+    if (call)
         call->screens->job = NULL;
-        if (!job->is_right) {
-            log_warn("screens", "a wrong administrator's password was given",
-                     log_str("from", call->who->address));
-            if (job->makes_new)
-                show_password(call, 403, "The password is wrong.");
-            else
-                show_sign_in(call, 403, "The password is wrong.");
-        } else if (job->makes_new) {
-            store_password(call, job);
-        } else {
-            signed_in(call);
-        }
-    }
+    if (call && !job->is_right)
+        wrong(call, job);
+    else if (call && job->makes_new)
+        store_password(call, job);
+    else if (call)
+        signed_in(call);
     job_free(job);
 }
 

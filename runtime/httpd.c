@@ -13,6 +13,7 @@
 #include <microhttpd.h>
 #include <uv.h>
 
+#include "runtime/crypto.h"
 #include "runtime/log.h"
 #include "runtime/loop.h"
 
@@ -119,6 +120,8 @@ static void on_completed(void *user, struct MHD_Connection *connection, void **s
         MHD_destroy_response(e->response);
     free(e->target);
     free(e->path);
+    if (e->body)
+        crypto_wipe(e->body, e->body_len); /* forms hold passwords */
     free(e->body);
     free(e);
 }

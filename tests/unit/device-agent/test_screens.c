@@ -99,7 +99,7 @@ static void ask(const struct screens_caller *caller, const char *line, const cha
 
 static int status(void)
 {
-    return t.answer_len > 12 ? atoi(t.answer + 9) : 0;
+    return t.answer_len > 12 ? (int)strtol(t.answer + 9, NULL, 10) : 0;
 }
 
 static bool says(const char *text)
