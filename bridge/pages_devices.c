@@ -162,6 +162,7 @@ struct device_texts {
     struct age age;
     char url[URL_BYTES_MAX], registered[24], csrf[CSRF_TEXT_MAX];
     char labels[STORE_LABELS_BYTES_MAX + 1], services[STORE_LIST_BYTES_MAX + 1];
+    char settings_url[URL_BYTES_MAX];
     char service_urls[ITEMS_SHOWN_MAX][URL_BYTES_MAX];
     struct page_device_labels label_items[ITEMS_SHOWN_MAX];
     struct page_device_services service_items[ITEMS_SHOWN_MAX];
@@ -205,6 +206,8 @@ static void answer_device(struct portal_call *call, const struct device_row *dev
     }
     age_of(device->last_seen_s, rt_wall_s(), &texts->age);
     iso_time(device->registered_s, texts->registered);
+    route_device_origin(call->portal->options.names, device->id, SERVICE_SETTINGS,
+                        texts->settings_url, sizeof(texts->settings_url));
     route_device_origin(call->portal->options.names, device->id, NULL, texts->url,
                         sizeof(texts->url));
     snprintf(texts->labels, sizeof(texts->labels), "%s", device->labels);
@@ -225,6 +228,7 @@ static void answer_device(struct portal_call *call, const struct device_row *dev
                     .owner = device->owner_name,
                     .registered = texts->registered,
                     .is_owner = call_may_administer(call, device),
+                    .settings_url = texts->settings_url,
                     .is_unconfirmed = is_unconfirmed,
                     .labels = texts->label_items,
                     .labels_count = split(texts->labels, '\n', take_label, texts->label_items),
