@@ -16,9 +16,8 @@ import sys
 # feature, file, what stands there, what the fault makes of it
 FAULTS = [
     ("answers are streamed as they come", "bridge/exchange_answer.c",
-     "    size_t taken = x->down.held_len ? 0 : deliver(x, data, len);\n",
-     "    size_t taken = x->down.held_len || len < 64 ? 0 : deliver(x, data, len);\n"
-     "    if (len < 64 && x->down.held_len + len < 60)\n        return hold(x, data, len) && (x->down.client_finished = true);\n"),
+     "    if (!len)\n        return false;\n    x->down.has_begun",
+     "    if (!len || (len < 16 && x->state == EXCHANGE_ANSWERING))\n        return false;\n    x->down.has_begun"),
     ("uploads are streamed as they come", "bridge/client.c",
      "    else if (c->responder && c->responder->body_readable)\n",
      "    else if (c->body.ended && c->responder && c->responder->body_readable)\n"),

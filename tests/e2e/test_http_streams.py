@@ -230,6 +230,19 @@ def test_requests_sent_without_waiting_are_answered_in_order(ways):
         assert [Reply(link, "GET").body for _ in range(20)] == [b"/order/%d" % number for number in range(20)]
 
 
+def test_behind_an_answer_without_a_body_comes_the_next_one(ways):
+    """Were its length taken for a body, the next answer would be swallowed, or never come."""
+    way = ways["relay"]
+    length = ("Content-Length", "1000")
+    way.origin.scripts.update(bare=http_cases.says(http_cases.head(200, [length])), next=http_cases.PLAIN,
+                              unchanged=http_cases.says(http_cases.head(304, [length])),
+                              nothing=http_cases.says(http_cases.head(204)))
+    with way.link() as link:
+        for key, method in (("bare", "HEAD"), ("unchanged", "GET"), ("nothing", "GET"), ("nothing", "DELETE")):
+            assert way.ask(link, key, method).body == b""
+            assert way.ask(link, "next").body == b"ok"
+
+
 def test_a_long_poll_is_answered_when_the_device_has_something_to_say(ways):
     way = ways["relay"]
 

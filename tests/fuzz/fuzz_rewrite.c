@@ -119,7 +119,7 @@ static size_t rewrite_once(const struct rt_http_response_head *head,
                                        .fields = fields,
                                        .cap = HTTP_FIELDS_COUNT_MAX,
                                        .text = text,
-                                       .text_cap = REWRITE_RESPONSE_TEXT_MAX};
+                                       .text_cap = (size_t)REWRITE_RESPONSE_TEXT_MAX};
     return rewrite_response_fields(&r, &count) ? SIZE_MAX : count;
 }
 
