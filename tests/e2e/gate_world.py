@@ -13,6 +13,7 @@ import contextlib
 import json
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import subprocess
@@ -20,7 +21,7 @@ import sys
 
 import namespaces
 from namespaces import ip
-from stack_under_test import ROOT, STACK_BUILD, Stack, wait_until
+from stack_under_test import ROOT, STACK_BUILD, WORK, Stack, wait_until
 
 HERE = pathlib.Path(__file__).parent
 NAME = "gated"
@@ -206,6 +207,10 @@ def main():
         print(json.dumps({"env": env, "places": world.pc, "at": world.at, "device": NAME, "deviceUrl": world.device_url,
                           "control": str(world.folder / "state" / "control")}), flush=True)
         sys.stdin.read()
+    reports = world.stack.sanitizer_reports()
+    if reports:
+        sys.exit("\n".join(reports))
+    shutil.rmtree(WORK, ignore_errors=True)
 
 
 if __name__ == "__main__":
