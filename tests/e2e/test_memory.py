@@ -30,7 +30,7 @@ TINY_COUNT = 4000
 NAME, UPLOAD_NAME, TUNNEL_NAME = "slow-origin", "slow-sink", "tunnel"
 QUEUE_MESSAGES = 1000
 TINY_QUEUE_MESSAGES = 100
-BULK_DEVICES, BULK_STREAMS, BULK_BYTES = 6, 2, 8 << 20
+BULK_DEVICES, BULK_STREAMS, BULK_BYTES = 3, 4, 8 << 20
 STOPS = 3
 QUEUES = ["a short queue", "the queue that ships"][:2 if SLOW_S >= 60 else 1]  # what the short one holds, the other does too
 DROPPED = "$SYS/broker/publish/messages/dropped"
@@ -271,7 +271,7 @@ def test_devices_in_bulk_together_do_not_overflow_the_brokers_queue(tmp_path):
     chosen = ["broker.sys_interval=1", f"broker.max_queued_messages={TINY_QUEUE_MESSAGES}",
               f"bridge.broker_queue_messages={TINY_QUEUE_MESSAGES}"]
     with Stack("queue", settings_chosen=chosen) as stack, concurrent.futures.ThreadPoolExecutor(BULK_DEVICES * BULK_STREAMS) as pool:
-        added = pool.map(lambda name: stack.run("device", "add", name, f"http://{LOOPBACK}:{origin.port}"), names)
+        added = [stack.run("device", "add", name, f"http://{LOOPBACK}:{origin.port}") for name in names]
         assert [done.stderr for done in added if done.returncode != 0] == []
         jobs = [pool.submit(stack.device, name, f"/long/{BULK_BYTES}", timeout=120.0) for name in names for _ in range(BULK_STREAMS)]
         for _ in range(STOPS):
