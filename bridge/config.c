@@ -231,15 +231,17 @@ static const struct config_key keys[] = {
      .fallback = "268435456",
      .min = BUFFER_BYTES_MIN,
      .max = BUFFER_BYTES_MAX,
-     .help = "what may wait to be acknowledged by devices, over all streams; and as much again that "
-             "devices may send ahead of slow browsers"},
+     .help =
+         "what may wait to be acknowledged by devices, over all streams; and as much again that "
+         "devices may send ahead of slow browsers"},
     {.name = "broker_queue_messages",
      .type = CONFIG_INTEGER,
      .fallback = "20000",
      .min = 100,
      .max = 10000000,
-     .help = "what the broker queues for one client (its max_queued_messages); half of it is shared "
-             "out among the devices in use"},
+     .help =
+         "what the broker queues for one client (its max_queued_messages); half of it is shared "
+         "out among the devices in use"},
     {.name = "service",
      .type = CONFIG_SECTION,
      .keys = service_keys,
