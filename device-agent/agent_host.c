@@ -6,10 +6,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "device-agent/gate.h"
+#include "device-agent/gate/gate.h"
 #include "device-agent/netif.h"
-#include "device-agent/screens.h"
-#include "device-agent/settings_change.h"
+#include "device-agent/screens/screens.h"
+#include "device-agent/settings/settings_change.h"
 #include "runtime/json.h"
 #include "runtime/loop.h"
 #include "runtime/process.h"

@@ -8,8 +8,8 @@
 #include <stdint.h>
 
 #include "device-agent/config.h"
-#include "device-agent/link.h"
-#include "device-agent/operator.h"
+#include "device-agent/relay/link.h"
+#include "device-agent/settings/operator.h"
 #include "runtime/log.h"
 #include "wire/session.h"
 

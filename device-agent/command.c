@@ -10,7 +10,7 @@
 #include "device-agent/command_view.h"
 #include "device-agent/control.h"
 #include "device-agent/paths.h"
-#include "device-agent/registration.h"
+#include "device-agent/register/registration.h"
 #include "device-agent/state_owner.h"
 #include "runtime/file.h"
 #include "runtime/json.h"

@@ -5,7 +5,7 @@
 
 #include "device-agent/command.h"
 #include "device-agent/command_view.h"
-#include "device-agent/policy.h"
+#include "device-agent/settings/policy.h"
 #include "runtime/json.h"
 
 static bool is_registered(const struct json *status)

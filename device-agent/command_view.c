@@ -8,8 +8,8 @@
 #include <time.h>
 
 #include "device-agent/paths.h"
-#include "device-agent/registration.h"
-#include "device-agent/settings_store.h"
+#include "device-agent/register/registration.h"
+#include "device-agent/settings/settings_store.h"
 #include "runtime/json.h"
 
 const char *view_text(const struct json *object, const char *key, const char *fallback)

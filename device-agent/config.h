@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "device-agent/service.h"
+#include "device-agent/relay/service.h"
 #include "runtime/error.h"
 #include "runtime/log.h"
 

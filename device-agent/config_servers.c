@@ -6,7 +6,7 @@
 
 #include "device-agent/config.h"
 #include "device-agent/paths.h"
-#include "device-agent/registration.h"
+#include "device-agent/register/registration.h"
 
 static char *keep(struct agent_config *config, const char *text)
 {

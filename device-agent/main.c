@@ -11,10 +11,10 @@
 #include "device-agent/command.h"
 #include "device-agent/config.h"
 #include "device-agent/exit_code.h"
-#include "device-agent/register_secret.h"
+#include "device-agent/register/register_secret.h"
 #include "runtime/child.h"
 #if SHUTPORT_SCREENS
-#include "device-agent/panel.h"
+#include "device-agent/screens/panel.h"
 #endif
 #include "runtime/config.h"
 #include "runtime/mqtt.h"

@@ -52,7 +52,7 @@ FAULTS = [
     ("a final status before the upload ends", "bridge/exchange_answer.c", "void exchange_pump_down(struct exchange *x)\n{\n    bool has_ended;\n    if (!x->channel)\n",
      "void exchange_pump_down(struct exchange *x)\n{\n    bool has_ended;\n    if (!x->channel || (!x->up.is_done && !x->upgrade.len))\n"),
     ("half an upload spoils its stream", "bridge/exchange.c", "x->may_reuse && x->down.keeps_alive && x->up.is_done", "x->down.keeps_alive"),
-    ("a reset is no end", "device-agent/pipe.c", "!p->service->reset_on_abort &&", "p->is_ready &&"),
+    ("a reset is no end", "device-agent/relay/pipe.c", "!p->service->reset_on_abort &&", "p->is_ready &&"),
     ("what is cut short looks so", "bridge/exchange.c", "        client_answer_abort(request->client);\n    release(x);\n",
      "        client_answer_end(request->client, NULL, 0);\n    release(x);\n"),
     ("compressed bodies", "bridge/rewrite.c", '"alt-svc",    "alt-used",', '"alt-svc", "content-encoding", "alt-used",'),

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "device-agent/gate_forward.h"
-#include "device-agent/gate_redirect.h"
+#include "device-agent/gate/gate_forward.h"
+#include "device-agent/gate/gate_redirect.h"
 #include "runtime/http_head.h"
 
 #define ADDRESS "192.0.2.7"

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "device-agent/paths.h"
-#include "device-agent/registration.h"
+#include "device-agent/register/registration.h"
 
 #define SERVER_URL "https://portal.example.com"
 #define NOW_S 1700000000u

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "device-agent/service_url.h"
+#include "device-agent/relay/service_url.h"
 
 #define TEXT_MAX 512u
 

@@ -57,7 +57,7 @@ def test_an_empty_tree_fails(tmp_path, name):
     ("wire/bad.c", "#include <sys/socket.h>", "wire/ is pure"),
     ("wire/bad.h", "#include <time.h>", "wire/ is pure"),
     ("runtime/bad.c", '#include "wire/session.h"', "runtime/ may not include wire/"),
-    ("bridge/bad.c", '#include "device-agent/peer.h"', "bridge/ may not include device-agent/"),
+    ("bridge/bad.c", '#include "device-agent/relay/peer.h"', "bridge/ may not include device-agent/"),
     ("device-agent/bad.c", '#include "bridge/store.h"', "device-agent/ may not include bridge/"),
     ("ctl/bad.c", '#include "wire/session.h"', "ctl/ may not include wire/"),
     ("broker-config/bad.c", '#include "runtime/log.h"', "broker-config/ may not include runtime/"),
@@ -66,7 +66,7 @@ def test_an_empty_tree_fails(tmp_path, name):
     ("bridge/bad.c", "#include <sqlite3.h>", "only bridge/store_*.c"),
     ("bridge/bad.c", "#include <microhttpd.h>", "only runtime/httpd*.c"),
     ("device-agent/bad.c", "#include <openssl/ssl.h>", "only runtime/crypto.c"),
-    ("device-agent/agent.c", "  #  include <curl/curl.h>", "only device-agent/register_http.c"),
+    ("device-agent/agent.c", "  #  include <curl/curl.h>", "only device-agent/register/register_http.c"),
     ("runtime/bad.c", "#include <event2/event.h>", "unknown third-party header"),
 ])
 def test_a_wrong_include_is_found(tree, path, line, reason):

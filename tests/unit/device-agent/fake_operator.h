@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "device-agent/operator.h"
+#include "device-agent/settings/operator.h"
 #include "runtime/json.h"
 
 struct operator

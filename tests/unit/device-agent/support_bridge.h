@@ -8,8 +8,8 @@
 #include <stdint.h>
 #include <uv.h>
 
-#include "device-agent/peer.h"
-#include "device-agent/service.h"
+#include "device-agent/relay/peer.h"
+#include "device-agent/relay/service.h"
 #include "wire/session.h"
 
 #define BRIDGE_SERVICES_MAX 4u

@@ -13,8 +13,8 @@
 #include <unistd.h>
 #include <uv.h>
 
-#include "device-agent/gate_client.h"
-#include "device-agent/service.h"
+#include "device-agent/gate/gate_client.h"
+#include "device-agent/relay/service.h"
 #include "runtime/loop.h"
 #include "tests/unit/device-agent/support_service.h"
 

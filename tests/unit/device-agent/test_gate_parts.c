@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "device-agent/gate_drop.h"
-#include "device-agent/gate_exposure.h"
-#include "device-agent/gate_forward.h"
+#include "device-agent/gate/gate_drop.h"
+#include "device-agent/gate/gate_exposure.h"
+#include "device-agent/gate/gate_forward.h"
 
 #define FIELDS_ADDED_MAX 5u
 

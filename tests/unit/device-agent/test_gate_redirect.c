@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "device-agent/gate_redirect.h"
+#include "device-agent/gate/gate_redirect.h"
 
 #define DEVICE "https://printer.devices.example.net:8443/"
 #define ORIGIN "https://printer.devices.example.net:8443"

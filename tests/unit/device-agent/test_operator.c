@@ -9,8 +9,8 @@
 #include <uv.h>
 
 #include "device-agent/config.h"
-#include "device-agent/operator.h"
-#include "device-agent/settings_store.h"
+#include "device-agent/settings/operator.h"
+#include "device-agent/settings/settings_store.h"
 #include "runtime/json.h"
 
 struct world {

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "device-agent/operator_guard.h"
+#include "device-agent/settings/operator_guard.h"
 
 static struct settings one(bool remote_web, bool https_only, bool direct_disabled)
 {

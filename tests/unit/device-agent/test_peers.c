@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "device-agent/peers.h"
+#include "device-agent/relay/peers.h"
 #include "runtime/crypto.h"
 #include "runtime/loop.h"
 

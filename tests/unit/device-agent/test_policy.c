@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "device-agent/policy.h"
+#include "device-agent/settings/policy.h"
 
 enum set_up { NOT_SET_UP = 0, SET_UP };
 

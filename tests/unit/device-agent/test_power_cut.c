@@ -17,9 +17,9 @@
 #include <uv.h>
 
 #include "device-agent/config.h"
-#include "device-agent/operator.h"
-#include "device-agent/settings_change.h"
-#include "device-agent/settings_store.h"
+#include "device-agent/settings/operator.h"
+#include "device-agent/settings/settings_change.h"
+#include "device-agent/settings/settings_store.h"
 #include "runtime/log.h"
 
 #define CUTS_MIN 200u

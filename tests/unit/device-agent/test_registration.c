@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "device-agent/registration.h"
+#include "device-agent/register/registration.h"
 
 #define ANSWER                                                                                     \
     "{\"device_id\":\"printer\",\"token\":\"shd_abc\",\"broker\":{\"host\":\"broker.example\","    \

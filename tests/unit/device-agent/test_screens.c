@@ -8,9 +8,9 @@
 
 #include <uv.h>
 
-#include "device-agent/screens.h"
-#include "device-agent/screens_password.h"
-#include "device-agent/screens_session.h"
+#include "device-agent/screens/screens.h"
+#include "device-agent/screens/screens_password.h"
+#include "device-agent/screens/screens_session.h"
 #include "tests/unit/device-agent/fake_operator.h"
 
 #define PASSWORD "the device's own"

@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "device-agent/screens_password.h"
-#include "device-agent/screens_session.h"
+#include "device-agent/screens/screens_password.h"
+#include "device-agent/screens/screens_session.h"
 
 static void a_password_matches_its_own_hash_and_no_other(void **state)
 {

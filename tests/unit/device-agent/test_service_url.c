@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "device-agent/service_url.h"
+#include "device-agent/relay/service_url.h"
 
 struct good {
     const char *text;

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <uv.h>
 
-#include "device-agent/service_watch.h"
+#include "device-agent/relay/service_watch.h"
 #include "runtime/loop.h"
 
 #define EVERY_MS 50u

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "device-agent/settings.h"
+#include "device-agent/settings/settings.h"
 #include "runtime/json.h"
 
 #define HASH "scrypt$32768$8$1$00112233445566778899aabbccddeeff$aa"

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "device-agent/settings_change.h"
+#include "device-agent/settings/settings_change.h"
 
 static void each_key_changes_its_setting(void **state)
 {

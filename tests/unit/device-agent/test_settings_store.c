@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "device-agent/settings_store.h"
+#include "device-agent/settings/settings_store.h"
 
 static struct settings_stored example(void)
 {

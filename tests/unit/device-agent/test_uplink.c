@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "device-agent/uplink.h"
+#include "device-agent/relay/uplink.h"
 
 #define COUNT 4u
 

@@ -1,0 +1,187 @@
+/* device-agent/screens/screens_facts.c - see screens_facts.h. */
+#include "device-agent/screens/screens_facts.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "runtime/json.h"
+
+const char *facts_text(const struct json *object, const char *key)
+{
+    const char *text = json_text(object, key);
+    return text ? text : "";
+}
+
+bool facts_flag(const struct json *object, const char *key)
+{
+    bool value = false;
+    return json_bool(object, key, &value) && value;
+}
+
+void facts_time(const struct json *object, const char *key, char ret_text[FACTS_TIME_MAX])
+{
+    uint64_t at_s = 0;
+    struct tm parts;
+    time_t at;
+    ret_text[0] = '\0';
+    if (!json_u64(object, key, &at_s) || at_s == 0)
+        return;
+    at = (time_t)at_s;
+    if (!gmtime_r(&at, &parts) ||
+        strftime(ret_text, FACTS_TIME_MAX, "%Y-%m-%dT%H:%M:%SZ", &parts) == 0)
+        ret_text[0] = '\0';
+}
+
+/* ---- servers ---- */
+
+static const char *state_of(const struct facts_server *server)
+{
+    const char *state = facts_text(server->json, "state");
+    if (strcmp(state, "connected") == 0)
+        return "Connected";
+    if (!server->is_registered)
+        return "Not registered";
+    if (facts_flag(server->json, "not_registered"))
+        return "The server does not know this device any more";
+    if (!server->is_wanted)
+        return "Disconnected by the operator";
+    if (strcmp(state, "resting") == 0)
+        return "Not connected; tries again by itself";
+    return strcmp(state, "closing") == 0 ? "Disconnecting" : "Connecting";
+}
+
+static void read_server(const struct json *json, struct facts_server *server)
+{
+    *server = (struct facts_server){.json = json, .name = facts_text(json, "name"), .why = ""};
+    server->is_registered = facts_flag(json, "registered");
+    server->is_wanted = facts_flag(json, "wanted");
+    server->state = state_of(server);
+    server->is_good = strcmp(facts_text(json, "state"), "connected") == 0;
+    server->is_bad = server->is_registered && server->is_wanted && !server->is_good;
+    if (server->is_bad)
+        server->why = facts_text(json, "why");
+    if (!server->is_registered)
+        server->why = facts_text(json, "registration_fault");
+}
+
+size_t facts_servers(const struct json *facts, struct facts_server ret_servers[FACTS_SERVERS_MAX])
+{
+    const struct json *servers = json_get(facts, "servers");
+    size_t count = json_count(servers);
+    if (count > FACTS_SERVERS_MAX)
+        count = FACTS_SERVERS_MAX;
+    for (size_t i = 0; i < count; i++)
+        read_server(json_at(servers, i), &ret_servers[i]);
+    return count;
+}
+
+const struct json *facts_find_server(const struct json *facts, const char *name)
+{
+    const struct json *servers = json_get(facts, "servers");
+    for (size_t i = 0; i < json_count(servers); i++)
+        if (strcmp(facts_text(json_at(servers, i), "name"), name) == 0)
+            return json_at(servers, i);
+    return NULL;
+}
+
+/* ---- interfaces ---- */
+
+static void join_addresses(const struct json *addresses, char ret_text[FACTS_ADDRESSES_MAX])
+{
+    size_t used = 0;
+    ret_text[0] = '\0';
+    for (size_t i = 0; i < json_count(addresses); i++) {
+        const char *text = json_string(json_at(addresses, i));
+        size_t len = text ? strlen(text) : 0;
+        if (len == 0 || used + len + 2 > FACTS_ADDRESSES_MAX)
+            continue;
+        if (used > 0)
+            ret_text[used++] = '\n';
+        memcpy(ret_text + used, text, len + 1);
+        used += len;
+    }
+}
+
+static bool is_listed(const struct facts_interface *interfaces, size_t count, const char *name)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(interfaces[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+size_t facts_interfaces(const struct json *facts, const struct settings *settings,
+                        struct facts_interface ret_interfaces[FACTS_INTERFACES_MAX])
+{
+    const struct json *list = json_get(facts, "interfaces");
+    size_t count = 0;
+    for (size_t i = 0; i < json_count(list) && count < FACTS_INTERFACES_MAX; i++) {
+        const struct json *json = json_at(list, i);
+        const char *name = facts_text(json, "name");
+        struct facts_interface *at = &ret_interfaces[count++];
+        *at = (struct facts_interface){.name = name, .is_up = facts_flag(json, "up")};
+        at->settings = settings_find_interface(settings, name);
+        join_addresses(json_get(json, "addresses"), at->addresses);
+    }
+    for (size_t i = 0; i < settings->interface_count && count < FACTS_INTERFACES_MAX; i++) {
+        const struct interface_settings *at = &settings->interfaces[i];
+        if (!is_listed(ret_interfaces, count, at->name))
+            ret_interfaces[count++] =
+                (struct facts_interface){.name = at->name, .settings = at, .is_gone = true};
+    }
+    return count;
+}
+
+const char *facts_line(const struct interface_settings *settings)
+{
+    if (!settings || settings->line == INTERFACE_LINE_NONE)
+        return "";
+    return settings->line == INTERFACE_LINE_MAIN ? "Main line" : "Second line";
+}
+
+const char *facts_uplink(const struct interface_settings *settings)
+{
+    if (!settings || settings->uplink == INTERFACE_UPLINK_AUTO)
+        return "Automatic";
+    return settings->uplink == INTERFACE_UPLINK_PREFER ? "Prefer" : "Never";
+}
+
+const char *facts_direct(const struct interface_settings *settings)
+{
+    if (!settings || !settings->remote_web)
+        return "Closed";
+    if (settings->direct_disabled)
+        return "Disabled";
+    return settings->https_only ? "Allowed, HTTPS only" : "Allowed";
+}
+
+/* ---- what is under way ---- */
+
+const char *facts_step(const char *name)
+{
+    static const struct {
+        const char *name, *word;
+    } steps[] = {
+        {"dns", "Looking up the name (DNS)"},
+        {"tcp", "Connecting (TCP)"},
+        {"tls", "Encryption (TLS)"},
+        {"sign-in", "Sign-in"},
+        {"mqtt", "Constant connection (MQTT)"},
+        {"subscription", "Subscription"},
+    };
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++)
+        if (strcmp(steps[i].name, name) == 0)
+            return steps[i].word;
+    return name;
+}
+
+const char *facts_progress(const char *state, bool is_test)
+{
+    if (strcmp(state, "running") == 0)
+        return is_test ? "Testing ..." : "Registering ...";
+    if (strcmp(state, "done") == 0)
+        return is_test ? "Everything works." : "This device is registered.";
+    return is_test ? "The connection does not work." : "This device was not registered.";
+}
