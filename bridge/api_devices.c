@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "bridge/age.h"
+#include "bridge/api_operator.h"
 #include "bridge/device_list.h"
 #include "bridge/portal_handlers.h"
 
@@ -136,7 +137,7 @@ static void device_removed(struct registry_job *job)
         call_answer_store_err(call, job->err);
 }
 
-void api_delete_device(struct portal_call *call)
+static void remove_for_operator(struct portal_call *call)
 {
     const struct device_row *device = device_of(call);
     if (!device)
@@ -145,4 +146,14 @@ void api_delete_device(struct portal_call *call)
         call_submit(call, remove_device, device_removed);
     else
         call_answer_problem(call, PROBLEM_NOT_ALLOWED, NULL, 0);
+}
+
+void api_delete_device(struct portal_call *call)
+{
+    if (call->verdict == AUTH_ALLOWED)
+        remove_for_operator(call);
+    else if (call->verdict == AUTH_CROSS_ORIGIN)
+        call_answer_problem(call, PROBLEM_CROSS_ORIGIN, NULL, 0);
+    else
+        api_operator_identify(call, remove_for_operator);
 }

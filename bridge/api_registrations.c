@@ -6,15 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bridge/api_operator.h"
 #include "bridge/credential.h"
-#include "bridge/password.h"
 #include "bridge/portal_handlers.h"
 #include "bridge/registration.h"
 #include "runtime/crypto.h"
 #include "runtime/log.h"
 #include "runtime/loop.h"
-
-#define BASIC_BYTES_MAX (USER_NAME_MAX + PASSWORD_BYTES_MAX + 2u)
 
 struct registering {
     struct registration document;
@@ -103,47 +101,15 @@ static void register_as(struct portal_call *call, int64_t user_id, bool is_admin
 
 /* --- who registers (R2) ------------------------------------------------------------------------------------------- */
 
-static void operator_decided(void *user, const struct sign_in_outcome *outcome)
+static void register_for_operator(struct portal_call *call)
 {
-    struct portal_call *call = user;
-    switch (outcome->result) {
-    case SIGN_IN_OK:
-        register_as(call, outcome->user.id, outcome->user.is_admin);
-        return;
-    case SIGN_IN_WRONG:
-        call_answer_problem(call, PROBLEM_BAD_SIGN_IN, NULL, 0);
-        return;
-    case SIGN_IN_LIMITED:
-        call_answer_problem(call, PROBLEM_RATE_LIMIT, NULL,
-                            (unsigned)(outcome->wait_ms / 1000u + 1u));
-        return;
-    case SIGN_IN_REGISTRY_DOWN:
-        call_answer_store_err(call, STORE_E_UNAVAILABLE);
-        return;
-    case SIGN_IN_NONE:
-    case SIGN_IN_BUSY:
-        break;
-    }
-    call_answer_problem(call, PROBLEM_BUSY, NULL, 2);
+    register_as(call, call->who.user_id, call->who.is_admin);
 }
 
-/* User name and password of HTTP Basic; an API token was judged by auth_decide before. */
-static void identify_operator(struct portal_call *call)
+static bool shows_nobody(const struct portal_call *call)
 {
-    const char *authorization = rt_httpd_header(call->e, "Authorization");
-    char plain[BASIC_BYTES_MAX + 1], *password = NULL;
-    if (!authorization && !rt_httpd_header(call->e, "Shutport-Authorization") &&
-        !call->portal->options.registration_requires_sign_in)
-        register_as(call, 0, false);
-    else if (authorization &&
-             credential_basic(authorization, strlen(authorization), plain, sizeof(plain),
-                              &password) &&
-             strncmp(password, TOKEN_PREFIX_USER, sizeof(TOKEN_PREFIX_USER) - 1) != 0)
-        sign_in_begin(call->portal->sign_in, plain, password, call->address, operator_decided,
-                      call);
-    else
-        call_answer_problem(call, PROBLEM_NOT_SIGNED_IN, NULL, 0);
-    crypto_wipe(plain, sizeof(plain));
+    return !rt_httpd_header(call->e, "Authorization") &&
+           !rt_httpd_header(call->e, "Shutport-Authorization");
 }
 
 void api_post_registration(struct portal_call *call)
@@ -163,7 +129,9 @@ void api_post_registration(struct portal_call *call)
     else if (!registration_parse(body, len, &r->document, &what))
         call_answer_problem(call, PROBLEM_BAD_REQUEST, what, 0);
     else if (call->verdict == AUTH_ALLOWED)
-        register_as(call, call->who.user_id, call->who.is_admin);
+        register_for_operator(call);
+    else if (shows_nobody(call) && !call->portal->options.registration_requires_sign_in)
+        register_as(call, 0, false);
     else
-        identify_operator(call);
+        api_operator_identify(call, register_for_operator);
 }

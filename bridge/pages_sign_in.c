@@ -182,7 +182,7 @@ void page_post_sign_in(struct portal_call *call)
     call->state = s;
     call->state_free = signing_in_free;
     call_form(call, "next", next, sizeof(next));
-    snprintf(s->next, sizeof(s->next), "%s", safe_next(next));
+    memcpy(s->next, safe_next(next), strlen(safe_next(next)) + 1); /* both have room for as much */
     bool is_whole = call_form(call, "user", s->name, sizeof(s->name)) &&
                     call_form(call, "password", password, sizeof(password));
     if (!form_is_ours(call))

@@ -33,7 +33,7 @@ const struct portal_route portal_routes[] = {
      api_post_registration},
     {ROUTE_PORTAL, "GET", "/api/v1/devices", ACCESS_PROGRAM, GUARD_NONE, api_get_devices},
     {ROUTE_PORTAL, "GET", "/api/v1/devices/*", ACCESS_PROGRAM, GUARD_NONE, api_get_device},
-    {ROUTE_PORTAL, "DELETE", "/api/v1/devices/*", ACCESS_PROGRAM, GUARD_HEADER, api_delete_device},
+    {ROUTE_PORTAL, "DELETE", "/api/v1/devices/*", ACCESS_ANYBODY, GUARD_HEADER, api_delete_device},
     {ROUTE_DEVICE, "GET", "/.shutport/start", ACCESS_ANYBODY, GUARD_NONE, page_get_start},
     {ROUTE_DEVICE, "POST", "/.shutport/session", ACCESS_ANYBODY, GUARD_OWN, page_post_session},
     {ROUTE_DEVICE, "POST", "/.shutport/sign-out", ACCESS_ANYBODY, GUARD_OWN,

@@ -46,7 +46,9 @@ struct portal_call {
         const char *name; /* literal */
         char *value;      /* owned */
     } headers[CALL_HEADERS_MAX];
-    void *state; /* the handler's own, while a job runs */
+    void (*operator_known)(
+        struct portal_call *call); /* what follows a good password: api_operator.h */
+    void *state;                   /* the handler's own, while a job runs */
     void (*state_free)(void *state);
 };
 

@@ -177,6 +177,7 @@ OPEN_TO_ANYBODY = {
     ("POST", "/sign-in"): "name and password are the credential",
     ("GET", "/open"): "leads to /sign-in by itself",
     ("POST", "/api/v1/registrations"): "name and password, or a token, are asked for by itself",
+    ("DELETE", "/api/v1/devices/*"): "the same: a device takes its registration back in its operator's name",
     ("GET", "/.shutport/start"): "leads to the portal",
     ("POST", "/.shutport/session"): "the ticket is the credential",
     ("POST", "/.shutport/sign-out"): "ends the own session, if there is one",

@@ -569,6 +569,20 @@ static void the_owner_removes_a_device_and_it_is_gone_at_once(void **state)
     assert_int_equal(ask("DELETE", PORTAL, "/api/v1/devices/printer", fields, NULL), 404);
 }
 
+static void an_operator_removes_with_name_and_password_but_no_browser_does(void **state)
+{
+    (void)state;
+    char fields[256], framed[320];
+    basic(fields, sizeof(fields), "alice:wrong-password");
+    assert_int_equal(ask("DELETE", PORTAL, "/api/v1/devices/printer", fields, NULL), 401);
+    basic(fields, sizeof(fields), "alice:" GOOD_PASSWORD);
+    snprintf(framed, sizeof(framed), "Sec-Fetch-Site: cross-site\r\n%s", fields);
+    assert_int_equal(ask("DELETE", PORTAL, "/api/v1/devices/printer", framed, NULL), 403);
+    assert_non_null(registry_device(h.registry, "printer"));
+    assert_int_equal(ask("DELETE", PORTAL, "/api/v1/devices/printer", fields, NULL), 204);
+    assert_null(registry_device(h.registry, "printer"));
+}
+
 static void an_administrator_sees_and_removes_all(void **state)
 {
     (void)state;
@@ -643,6 +657,7 @@ int main(void)
         T(a_name_of_256_bytes_is_one_too_long),
         T(a_cookie_neither_registers_nor_removes_without_the_header),
         T(the_owner_removes_a_device_and_it_is_gone_at_once),
+        T(an_operator_removes_with_name_and_password_but_no_browser_does),
         T(an_administrator_sees_and_removes_all),
         T(a_long_list_comes_in_pieces),
     };
