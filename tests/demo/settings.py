@@ -170,6 +170,7 @@ def write_agent_conf(places, name, display_name, services, ports, choices):
         "model": "Shutport demo device",
         "place": "On this machine",
         "domain_name": f"{name}.demo.example.com",
+        "panel_port": free_port(LOOPBACK),  # a machine of its own would have 7680
     }
     values.update({key: chosen(value) for key, value in choices.of("agent").items()})
     text = conf_lines(values)

@@ -16,8 +16,14 @@ def pytest_sessionstart(session):
     WORK.mkdir(parents=True, exist_ok=True)
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "long: only with SHUTPORT_LONG, as ./test --long sets it")
+
+
 def pytest_collection_modifyitems(items):
-    """The long ones first, so that two processes end at about the same time."""
+    """The long tier's only when asked for. The long ones first, so that two processes end at about the same time."""
+    if not os.environ.get("SHUTPORT_LONG"):
+        items[:] = [item for item in items if not item.get_closest_marker("long")]
     items.sort(key=lambda item: LONG_FIRST.index(item.path.stem) if item.path.stem in LONG_FIRST else len(LONG_FIRST))
 
 

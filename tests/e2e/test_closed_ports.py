@@ -10,6 +10,7 @@ device's address, nothing at all is open there. Meanwhile the user sees the prin
 import contextlib
 import os
 import pathlib
+import re
 import signal
 import subprocess
 
@@ -134,8 +135,9 @@ def test_the_scan_can_see_an_open_port(world):
 
 
 def test_device_and_agent_listen_on_loopback_only(world):
-    _, _, _, device, _ = world
+    stack, _, _, device, _ = world
     tcp = listeners(device, "tcp")
-    assert {port for address, port in tcp} == {PRINTER_PORT}
+    panel_port = int(re.search(r"panel_port = (\d+)", stack.device_file(NAME, "agent.conf").read_text()).group(1))
+    assert {port for address, port in tcp} == {PRINTER_PORT, panel_port}
     assert all(address in LOOPBACKS for address, _ in tcp)
     assert listeners(device, "udp") == set()

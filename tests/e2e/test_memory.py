@@ -263,6 +263,7 @@ def test_thousands_of_tiny_messages_pass_both_ways(setting):
         assert max(samples) - sampler.before[name] < RSS_KIB_MAX, f"{name}: {samples[::10]}"
 
 
+@pytest.mark.long
 def test_devices_in_bulk_together_do_not_overflow_the_brokers_queue(tmp_path):
     """A bridge that stands still for a moment, and all that devices may send ahead stands in its queue at the broker."""
     origin = Origin(tmp_path)

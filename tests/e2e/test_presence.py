@@ -110,9 +110,9 @@ def test_the_status_topic_says_which_services_are_silent(stack, device, origin):
         assert first["state"] == "online" and first["silent_services"] == []
         assert re.fullmatch(r"[0-9a-f]{16}", first["instance"])
         origin.close()
-        assert said()["silent_services"] == ["web"]
+        wait_until(lambda: said()["silent_services"] == ["web"], 10.0)
         origin.open()
-        assert said()["silent_services"] == []
+        wait_until(lambda: said()["silent_services"] == [], 10.0)
 
 
 def test_looking_is_bounded_and_so_is_knocking(stack, device, origin):

@@ -117,15 +117,16 @@ static void one_server_too_many_is_refused(void **state)
 {
     char text[1024] = "";
     char said[512] = "";
+    char line[64];
     struct agent_config *s = NULL;
-    for (unsigned i = 0; i < AGENT_SERVERS_MAX; i++)
-        snprintf(text + strlen(text), sizeof(text) - strlen(text),
-                 "server \"s%u\" { url = \"https://a\" }\n", i);
+    for (unsigned i = 0; i < AGENT_SERVERS_MAX; i++) {
+        int len = snprintf(line, sizeof(line), "server \"s%u\" { url = \"https://a\" }\n", i);
+        strncat(text, line, (size_t)len);
+    }
     assert_int_equal(load(*state, text, &s, said, sizeof(said)), RT_OK);
     agent_config_free(s);
     s = NULL;
-    snprintf(text + strlen(text), sizeof(text) - strlen(text),
-             "server \"one-more\" { url = \"https://a\" }\n");
+    strncat(text, "server \"one-more\" { url = \"https://a\" }\n", sizeof(line));
     assert_int_equal(load(*state, text, &s, said, sizeof(said)), RT_E_VALUE);
     assert_non_null(strstr(said, "more than 8 servers"));
 }
