@@ -160,8 +160,16 @@ static void on_resolved(void *user, const struct sockaddr_storage *addresses, si
         attempt_connect(m);
         return;
     }
-    enum rt_err err = rt_race_start(m->loop, addresses, count, m->address_index, m->port,
-                                    m->target.bind_interface, on_raced, m, &m->race);
+    const struct rt_race_options options = {
+        .addresses = addresses,
+        .count = count,
+        .first = m->address_index,
+        .port = m->port,
+        .bind_interface = m->target.bind_interface,
+        .done = on_raced,
+        .user = m,
+    };
+    enum rt_err err = rt_race_start(m->loop, &options, &m->race);
     if (err)
         lose(m, RT_MQTT_LOSS_UNREACHABLE, rt_err_text(err));
 }

@@ -149,23 +149,23 @@ static void set_port(struct sockaddr_storage *address, uint16_t port)
         ((struct sockaddr_in *)address)->sin_port = htons(port);
 }
 
-enum rt_err rt_race_start(struct uv_loop_s *loop, const struct sockaddr_storage *addresses,
-                          size_t count, size_t first, uint16_t port, const char *bind_interface,
-                          rt_race_cb *done, void *user, struct rt_race **ret_race)
+enum rt_err rt_race_start(struct uv_loop_s *loop, const struct rt_race_options *options,
+                          struct rt_race **ret_race)
 {
+    const struct rt_race_options *o = options;
     struct rt_race *r = calloc(1, sizeof(*r));
     if (!r)
         return RT_E_NO_MEMORY;
     r->loop = loop;
-    r->done = done;
-    r->user = user;
-    r->count = count < RT_RACE_ADDRESSES_MAX ? count : RT_RACE_ADDRESSES_MAX;
+    r->done = o->done;
+    r->user = o->user;
+    r->count = o->count < RT_RACE_ADDRESSES_MAX ? o->count : RT_RACE_ADDRESSES_MAX;
     for (size_t i = 0; i < r->count; i++) {
-        r->addresses[i] = addresses[(first + i) % count];
-        set_port(&r->addresses[i], port);
+        r->addresses[i] = o->addresses[(o->first + i) % o->count];
+        set_port(&r->addresses[i], o->port);
     }
-    if (bind_interface)
-        memcpy(r->bind_interface, bind_interface, strnlen(bind_interface, IF_NAMESIZE - 1));
+    if (o->bind_interface)
+        memcpy(r->bind_interface, o->bind_interface, strnlen(o->bind_interface, IF_NAMESIZE - 1));
     enum rt_err err = rt_timer_new(loop, on_timer, r, &r->timer);
     if (err) {
         free(r);

@@ -19,11 +19,19 @@ struct rt_race;
 /* `winner` (its port set) is borrowed for the call; NULL: nobody took a connection. */
 typedef void rt_race_cb(void *user, const struct sockaddr_storage *winner);
 
-/* Begins with addresses[first % count]. `bind_interface` NULL: any. `done` comes once, later, unless cancelled; there is
- * no end of time but the system's. All is copied. */
-enum rt_err rt_race_start(struct uv_loop_s *loop, const struct sockaddr_storage *addresses,
-                          size_t count, size_t first, uint16_t port, const char *bind_interface,
-                          rt_race_cb *done, void *user, struct rt_race **ret_race);
+struct rt_race_options {
+    const struct sockaddr_storage *addresses;
+    size_t count; /* at least 1 */
+    size_t first; /* begins with addresses[first % count] */
+    uint16_t port;
+    const char *bind_interface; /* NULL: any */
+    rt_race_cb *done;
+    void *user;
+};
+
+/* `done` comes once, later, unless cancelled; there is no end of time but the system's. All is copied. */
+enum rt_err rt_race_start(struct uv_loop_s *loop, const struct rt_race_options *options,
+                          struct rt_race **ret_race);
 /* `done` will not come; NULL is fine. Not from inside or after `done`. */
 void rt_race_cancel(struct rt_race *r);
 

@@ -90,9 +90,13 @@ static void race(struct fixture *f, const char *const *texts, size_t count, size
     struct sockaddr_storage addresses[4];
     for (size_t i = 0; i < count; i++)
         addresses[i] = address_of(texts[i]);
-    assert_int_equal(
-        rt_race_start(&f->loop, addresses, count, first, f->port, NULL, on_done, f, &f->race),
-        RT_OK);
+    const struct rt_race_options options = {.addresses = addresses,
+                                            .count = count,
+                                            .first = first,
+                                            .port = f->port,
+                                            .done = on_done,
+                                            .user = f};
+    assert_int_equal(rt_race_start(&f->loop, &options, &f->race), RT_OK);
     assert_int_equal(f->done_count, 0);
 }
 
