@@ -197,8 +197,10 @@ static void apply_to_gate(struct agent *a)
 {
 #if SHUTPORT_GATE
     const struct link *primary = primary_link(a);
-    const struct policy_state state = {.is_registered = primary != NULL};
+    struct policy_state state = {.is_registered = a->config->has_unreadable_server};
     struct gate_server server = {0};
+    for (size_t i = 0; i < a->link_count; i++)
+        state.is_registered |= link_is_registered(a->links[i]);
     if (primary) {
         server.device_url = link_registration(primary)->device_url;
         server.list_url = link_registration(primary)->portal_url;

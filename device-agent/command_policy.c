@@ -12,8 +12,9 @@ static bool is_registered(const struct json *status)
 {
     const struct json *servers = json_get(status, "servers");
     for (size_t i = 0; i < json_count(servers); i++) {
-        if (view_flag(json_at(servers, i), "registered"))
-            return true;
+        const struct json *server = json_at(servers, i);
+        if (view_flag(server, "registered") || json_get(server, "registration_fault"))
+            return true; /* a stored token counts, of use or not (R23) */
     }
     return false;
 }

@@ -47,6 +47,8 @@ struct agent_config {
     const char *added_ca_file; /* for servers that the operator adds; NULL: the system's store */
     struct server_config servers[AGENT_SERVERS_MAX];
     size_t server_count;
+    bool
+        has_unreadable_server; /* one that the operator added is stored, but cannot be read: registered all the same */
     struct service_table services;
     char host_name[AGENT_TEXT_MAX + 1];
     char *added_texts[2 * AGENT_SERVERS_MAX]; /* names and URLs of added servers, owned */

@@ -35,8 +35,11 @@ static void add_stored(struct agent_config *config, const char *name)
 {
     struct registration *r = NULL;
     const char *detail = NULL;
-    if (!paths_server_is_valid(name) || agent_config_find_server(config, name) ||
-        registration_read(config->state_dir, name, &r, &detail) != RT_OK)
+    if (!paths_server_is_valid(name) || agent_config_find_server(config, name))
+        return;
+    enum rt_err err = registration_read(config->state_dir, name, &r, &detail);
+    config->has_unreadable_server |= err && err != RT_E_NOT_FOUND;
+    if (err)
         return;
     if (server_url_is_good(r->server_url))
         (void)agent_config_add_server(config, name, r->server_url);

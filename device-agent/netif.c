@@ -17,6 +17,7 @@
 
 #define NOTICE_BYTES 4096u /* their content is not looked at, so a cut one does no harm */
 #define AGAIN_MS 1000u     /* when the kernel could not answer */
+#define NOTICES_MAX 256u   /* of one turn of the loop; a flood must not hold it */
 
 struct netif_watch {
     int fd;
@@ -56,10 +57,12 @@ static void on_readable(void *user)
 {
     struct netif_watch *w = user;
     uint8_t notice[NOTICE_BYTES];
+    unsigned count = 0;
     ssize_t len;
     do {
         len = recv(w->fd, notice, sizeof(notice), MSG_DONTWAIT);
-    } while (len > 0 || (len < 0 && (errno == EINTR || errno == ENOBUFS)));
+    } while (++count < NOTICES_MAX &&
+             (len > 0 || (len < 0 && (errno == EINTR || errno == ENOBUFS))));
     look_again(w);
 }
 
@@ -87,9 +90,9 @@ enum rt_err netif_watch_new(struct uv_loop_s *loop, void (*changed)(void *user),
     /* First the notices, then the look: what happens between them is looked at again. */
     enum rt_err err = subscribe(w);
     if (!err)
-        err = netif_dump(&w->now);
-    if (!err)
         err = rt_timer_new(loop, look_again, w, &w->again);
+    if (!err && netif_dump(&w->now) != RT_OK)
+        rt_timer_set(w->again, AGAIN_MS); /* interfaces come and go while a device starts */
     if (!err)
         err = rt_fd_watch_new(loop, w->fd, on_readable, w, &w->readable);
     if (err) {

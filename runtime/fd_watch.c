@@ -10,12 +10,13 @@ struct rt_fd_watch {
     void *user;
 };
 
-/* An error is for the next read to tell. */
+/* An error is for the next read to tell, which takes it away; libuv has stopped watching by then. */
 static void on_poll(uv_poll_t *handle, int status, int happened)
 {
     const struct rt_fd_watch *w = handle->data;
-    (void)status;
     (void)happened;
+    if (status < 0)
+        (void)uv_poll_start(handle, UV_READABLE, on_poll);
     w->readable(w->user);
 }
 

@@ -45,10 +45,13 @@ static enum rt_err read_registration(struct link *link)
         registration_read(link->o.config->state_dir, link->o.server->name, &r, &fault);
     registration_free(link->registration);
     link->registration = r;
-    link->registration_fault = err && err != RT_E_NOT_FOUND ? fault : NULL;
+    link->registration_fault = NULL;
+    if (err && err != RT_E_NOT_FOUND)
+        link->registration_fault = fault ? fault : rt_err_text(err);
     if (link->registration_fault)
         log_error("link", "the stored registration is of no use: register again",
-                  log_str("server", link->o.server->name), log_str("why", fault));
+                  log_str("server", link->o.server->name),
+                  log_str("why", link->registration_fault));
     return err;
 }
 
@@ -597,6 +600,11 @@ const char *link_name(const struct link *link)
 bool link_is_up(const struct link *link)
 {
     return link->state == LINK_UP;
+}
+
+bool link_is_registered(const struct link *link)
+{
+    return link->registration || link->registration_fault;
 }
 
 const struct registration *link_registration(const struct link *link)

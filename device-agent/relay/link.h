@@ -68,6 +68,8 @@ enum rt_err link_reload(struct link *link);
 bool link_is_up(const struct link *link);
 /* NULL: none. Borrowed until the next call that may read it anew. */
 const struct registration *link_registration(const struct link *link);
+/* A token is stored (R23), even one that cannot be read at the moment: what was closed must not open by a fault. */
+bool link_is_registered(const struct link *link);
 /* The settings (`is_operators_word`) or the network interfaces changed: go on, change over, or stop as uplink.h says. */
 void link_uplink_changed(struct link *link, bool is_operators_word);
 /* The interface that carries it now; "": not known, or not up. */

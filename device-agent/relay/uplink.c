@@ -1,6 +1,8 @@
 /* device-agent/relay/uplink.c - see uplink.h. */
 #include "device-agent/relay/uplink.h"
 
+#include <arpa/inet.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -8,8 +10,9 @@
 
 static bool is_on_this_device(const char *host)
 {
+    uint8_t address[4];
     return strcmp(host, "localhost") == 0 || strcmp(host, "::1") == 0 ||
-           strncmp(host, "127.", 4) == 0;
+           (inet_pton(AF_INET, host, address) == 1 && address[0] == 127);
 }
 
 /* Of use: up, with an address that reaches further than the cable. */
@@ -42,6 +45,11 @@ static unsigned rank(const struct settings *settings, const struct netif *n)
 static bool is_unrestricted(const struct settings *settings, const struct netif *netifs,
                             size_t netif_count)
 {
+    /* While the interfaces are not known, any of those that are set up may be there. */
+    for (size_t i = 0; netif_count == 0 && i < settings->interface_count; i++) {
+        if (!policy_link(settings, settings->interfaces[i].name).is_allowed)
+            return false;
+    }
     for (size_t n = 0; n < netif_count; n++) {
         struct policy_link_verdict v = policy_link(settings, netifs[n].name);
         if (!netifs[n].is_loopback && (!v.is_allowed || v.is_preferred))

@@ -141,6 +141,24 @@ def test_explain_names_the_setting_with_and_without_a_daemon(world):
     assert world.doors()["eth0", "http", "IPv4"]["verdict"] == "serve"  # applied at power-on (R20)
 
 
+def test_a_registration_that_cannot_be_read_opens_nothing(world):
+    """A token is stored all the same (R23): what is redirected must not be served because of a fault."""
+    world.set("eth0.remote-web=on", "eth0.direct=off")
+    stored = next((world.folder / "state").glob("*/registration.json"))
+    world.stop_agent()
+    try:
+        stored.chmod(0o644)
+        offline = agent(world, "explain", "--interface", "eth0", "--scheme", "http")
+        world.start_agent()
+        assert world.doors()["eth0", "http", "IPv4"]["verdict"] != "serve"
+        world.stop_agent()
+    finally:
+        stored.chmod(0o600)
+        world.start_agent()
+    assert "direct http: redirect" in offline.stdout, offline.stdout
+    world.set("eth0.direct=on")
+
+
 def test_damaged_settings_close_everything_but_the_connection(world):
     world.set("eth0.remote-web=on")
     world.stop_agent()

@@ -85,6 +85,19 @@ static void a_broker_on_this_device_needs_no_interface(void **state)
     assert_true(choose(&s, "127.0.0.1", 0).is_allowed);
     assert_true(choose(&s, "localhost", 0).is_allowed);
     assert_false(choose(&s, "192.0.2.1", 0).is_allowed);
+    assert_false(choose(&s, "127.example.net", 0).is_allowed); /* a name, wherever it leads */
+}
+
+static void while_no_interface_is_known_a_disabled_one_forbids(void **state)
+{
+    (void)state;
+    struct settings s = {0};
+    struct uplink_choice choice;
+    uplink_choose(&s, NULL, 0, "broker", 0, &choice);
+    assert_true(choice.is_allowed); /* nothing was set up */
+    (void)settings_interface(&s, "eth0");
+    uplink_choose(&s, NULL, 0, "broker", 0, &choice);
+    assert_false(choice.is_allowed);
 }
 
 static void one_that_is_down_or_has_no_address_is_no_candidate(void **state)
@@ -141,6 +154,7 @@ int main(void)
         cmocka_unit_test(preferred_first_then_the_lines_then_the_others_and_round_again),
         cmocka_unit_test(an_interface_that_may_not_is_never_chosen),
         cmocka_unit_test(a_broker_on_this_device_needs_no_interface),
+        cmocka_unit_test(while_no_interface_is_known_a_disabled_one_forbids),
         cmocka_unit_test(one_that_is_down_or_has_no_address_is_no_candidate),
         cmocka_unit_test(an_address_tells_its_interface),
         cmocka_unit_test(a_connection_stays_unless_it_must_or_should_not),
