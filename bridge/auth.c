@@ -188,3 +188,13 @@ enum auth_verdict auth_decide(struct auth *auth, const struct route *route,
         *ret_principal = who;
     return verdict;
 }
+
+bool auth_still_holds(const struct auth *auth, const struct principal *who)
+{
+    struct registry *registry = auth->options.registry;
+    const struct user_row *user = registry_user(registry, who->user_id);
+    bool is_shown = who->via == AUTH_VIA_COOKIE
+                        ? registry_session_use(registry, who->credential_hash) != NULL
+                        : registry_token(registry, who->credential_hash) != NULL;
+    return user && is_shown && user->is_admin == who->is_admin;
+}

@@ -60,6 +60,9 @@ void auth_free(struct auth *auth);
  * says which pages strangers may see. `ret_principal` is filled on AUTH_ALLOWED. */
 enum auth_verdict auth_decide(struct auth *auth, const struct route *route,
                               const struct http_head *head, struct principal *ret_principal);
+/* Does what was decided at a request's head still hold now that its body has come? The token or session must be there still,
+ * with the same rights. */
+bool auth_still_holds(const struct auth *auth, const struct principal *who);
 /* May this user see and use that device? The one place that knows the rule of R11. */
 bool auth_may_use(const struct auth *auth, const struct principal *who, const char *device);
 bool auth_may_use_row(const struct auth *auth, const struct principal *who,

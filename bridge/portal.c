@@ -222,7 +222,9 @@ static struct portal_call *call_new(struct portal *p, const struct portal_reques
     call->e = e;
     call->route = request->route;
     call->verdict = request->verdict;
-    if (request->verdict == AUTH_ALLOWED)
+    if (call->verdict == AUTH_ALLOWED && !auth_still_holds(p->options.auth, &request->who))
+        call->verdict = AUTH_SIGN_IN;
+    if (call->verdict == AUTH_ALLOWED)
         call->who = request->who;
     snprintf(call->address, sizeof(call->address), "%s",
              request->peer_address ? request->peer_address : "");

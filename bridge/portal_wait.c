@@ -15,7 +15,7 @@ struct waiting {
 static bool is_there(struct client *c, size_t *ret_len)
 {
     (void)client_body_peek(c, ret_len);
-    return client_body_is_whole(c) || *ret_len >= PORTAL_WAIT_BYTES_MAX;
+    return client_body_is_whole(c) || *ret_len > PORTAL_WAIT_BYTES_MAX;
 }
 
 static bool is_too_large(const struct http_head *head, size_t len, enum auth_verdict verdict)

@@ -234,18 +234,20 @@ static int decoded_byte(struct http_slice path, size_t *at)
 }
 
 /* Percent-encoding in order (RFC 3986 §2.1), and ".." never above the root, whichever way it is written: one reader would
- * stop there and the next go on. The query is the service's own business. */
-static bool path_is_sane(struct http_slice target)
+ * stop there and the next go on. So an encoded "/" is judged both as a separator and as none. The query is the service's own
+ * business. */
+static bool path_is_sane(struct http_slice target, bool encoded_separates)
 {
     const char *query = memchr(target.at, '?', target.len);
     const struct http_slice path = {target.at, query ? (size_t)(query - target.at) : target.len};
     size_t depth = 0, dots = 0, others = 0;
     for (size_t at = 0; at <= path.len;) {
         bool is_end = at == path.len;
+        bool is_encoded = !is_end && path.at[at] == '%';
         int byte = is_end ? '/' : decoded_byte(path, &at);
         if (byte < 0)
             return false;
-        if (byte != '/') {
+        if (byte != '/' || (is_encoded && !encoded_separates)) {
             dots += byte == '.';
             others += byte != '.';
             continue;
@@ -271,7 +273,7 @@ static enum http_head_err check_target(struct http_head *head, struct seen *seen
     if (http_slice_is(head->target, "*"))
         return http_slice_is(head->method, "OPTIONS") ? HTTP_HEAD_OK : HTTP_HEAD_E_TARGET;
     enum http_head_err err = head->target.at[0] == '/' ? HTTP_HEAD_OK : split_absolute(head, seen);
-    if (!err && !path_is_sane(head->target))
+    if (!err && !(path_is_sane(head->target, true) && path_is_sane(head->target, false)))
         err = HTTP_HEAD_E_TARGET;
     return err;
 }

@@ -165,6 +165,8 @@ static void chunks_are_unframed_and_trailers_told(void **state)
     assert_string_equal(r.text, "200 OK|Transfer-Encoding=chunked;~T-One=1;~T-Two=;");
     assert_string_equal(r.body, "abc0123456789");
     assert_true(r.last.is_chunked && !r.last.has_length);
+    assert_int_equal(response("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked \r\n\r\n0\r\n\r\n"),
+                     RT_HTTP_PARSER_DONE); /* a blank behind it is no other coding */
 }
 
 static void a_response_without_framing_ends_with_the_connection(void **state)
