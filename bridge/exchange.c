@@ -331,7 +331,7 @@ void exchange_stream_broken(struct exchange *x, enum wire_code code)
     x->down.is_lost = true;
     x->down.lost = code;
     if (code == WIRE_CODE_REVOKED)
-        exchange_lost(x, code); /* at once, whatever had come before */
+        exchange_cut(x, EXCHANGE_CUT_DEVICE_GONE); /* at once, whatever had come before */
     else
         exchange_pump_down(x);
 }
@@ -341,8 +341,20 @@ bool exchange_is_of(const struct exchange *x, const uint8_t credential_hash[32])
     return memcmp(x->request->who.credential_hash, credential_hash, 32) == 0;
 }
 
+/* It may be running at the device, and running twice would be a second effect: "you are signed out" or "no such device"
+ * would read as if nothing had been done (S5). */
+static bool outcome_is_open(const struct exchange *x)
+{
+    return x->state == EXCHANGE_ASKING && x->channel && !x->method_is_retryable &&
+           wire_stream_was_sent(x->channel->stream);
+}
+
 void exchange_cut(struct exchange *x, enum exchange_cut why)
 {
+    if (outcome_is_open(x)) {
+        exchange_fail(x, PROBLEM_OUTCOME_UNKNOWN, NULL);
+        return;
+    }
     switch (why) {
     case EXCHANGE_CUT_DEVICE_GONE:
         exchange_fail(x, PROBLEM_NO_DEVICE, NULL);

@@ -49,7 +49,8 @@ void exchange_link_up(struct exchange *x);
 uint64_t exchange_deadline(const struct exchange *x);
 void exchange_tick(struct exchange *x);
 bool exchange_is_of(const struct exchange *x, const uint8_t credential_hash[32]);
-/* End it now, whatever it waits for: 404, 401, 503. */
+/* End it now, whatever it waits for: 404, 401, 503; but outcome unknown when it is not retryable and has been sent: it may
+ * be running. */
 enum exchange_cut { EXCHANGE_CUT_DEVICE_GONE = 1, EXCHANGE_CUT_SIGNED_OUT, EXCHANGE_CUT_STOPPING };
 void exchange_cut(struct exchange *x, enum exchange_cut why);
 

@@ -88,7 +88,7 @@ static bool may_retry(const struct verdict_facts *f)
 
 static enum problem problem_of(const struct verdict_facts *f)
 {
-    if (f->code == WIRE_CODE_REVOKED)
+    if (f->code == WIRE_CODE_REVOKED && f->method_is_retryable)
         return PROBLEM_NO_DEVICE;
     if (f->answer_begun)
         return PROBLEM_BAD_ANSWER; /* it ran, and its answer is lost */

@@ -538,6 +538,49 @@ static void a_revoked_credential_ends_its_own_requests_only(void **state)
     expect_answer(b, 200, "");
 }
 
+/* Every request of user 'a'. */
+static void sign_a_out(struct harness *h)
+{
+    uint8_t hash[32];
+    memset(hash, 'a', sizeof(hash));
+    device_peer_cut_credential(h->peer, hash);
+    settle(h);
+}
+
+static void a_post_at_the_device_is_outcome_unknown_when_its_user_signs_out(void **state)
+{
+    struct harness *h = *state;
+    struct client *asked = ask(h, "POST /1", "Content-Length: 0\r\n");
+    struct client *continued = ask(h, "POST /2", "Content-Length: 1\r\nExpect: 100-continue\r\n");
+    service_says(h, 1, "HTTP/1.1 100 Continue\r\n\r\n");
+    sign_a_out(h);
+    expect_problem(asked, PROBLEM_OUTCOME_UNKNOWN);
+    expect_problem(continued, PROBLEM_OUTCOME_UNKNOWN);
+    assert_int_equal(h->streams[0].broken, WIRE_CODE_CANCELLED);
+    assert_int_equal(h->env.counters.outcome_unknown, 2);
+}
+
+static void a_post_that_never_left_learns_that_its_user_signed_out(void **state)
+{
+    struct harness *h = *state;
+    h->cut = true;
+    struct client *c = ask(h, "POST /", "Content-Length: 0\r\n");
+    sign_a_out(h);
+    expect_problem(c, PROBLEM_NOT_SIGNED_IN);
+}
+
+static void a_post_at_a_device_that_is_removed_is_outcome_unknown(void **state)
+{
+    struct harness *h = *state;
+    struct client *asked = ask(h, "POST /1", "Content-Length: 0\r\n");
+    struct client *continued = ask(h, "POST /2", "Content-Length: 1\r\nExpect: 100-continue\r\n");
+    service_says(h, 1, "HTTP/1.1 100 Continue\r\n\r\n");
+    device_peer_end(h->peer, WIRE_CODE_REVOKED);
+    expect_problem(asked, PROBLEM_OUTCOME_UNKNOWN);
+    expect_problem(continued, PROBLEM_OUTCOME_UNKNOWN);
+    assert_int_equal(h->env.counters.streams_open, 0);
+}
+
 static void trailers_of_the_client_reach_the_service(void **state)
 {
     static const struct http_field sum = {{"X-Sum", 5}, {"abc", 3}};
@@ -616,6 +659,9 @@ int main(void)
         T(a_device_has_so_many_requests_at_once_and_no_more),
         T(a_request_about_to_be_asked_again_learns_that_the_device_is_gone),
         T(a_revoked_credential_ends_its_own_requests_only),
+        T(a_post_at_the_device_is_outcome_unknown_when_its_user_signs_out),
+        T(a_post_that_never_left_learns_that_its_user_signed_out),
+        T(a_post_at_a_device_that_is_removed_is_outcome_unknown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -109,13 +109,20 @@ static void what_the_agent_never_began_is_told_by_its_reason_for_every_method(vo
                 {WIRE_CODE_SERVICE_UNTRUSTED, PROBLEM_SERVICE_UNTRUSTED},
                 {WIRE_CODE_TOO_LATE, PROBLEM_TIMEOUT},
                 {WIRE_CODE_TOO_MANY, PROBLEM_BUSY},
-                {WIRE_CODE_NOT_ALLOWED, PROBLEM_REMOTE_DISABLED},
-                {WIRE_CODE_REVOKED, PROBLEM_NO_DEVICE}};
+                {WIRE_CODE_NOT_ALLOWED, PROBLEM_REMOTE_DISABLED}};
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         expect_told(a_sent_get(rows[i].code), rows[i].problem);
         expect_told(a_sent_post(rows[i].code), rows[i].problem);
     }
+}
+
+static void a_removed_device_is_told_unless_a_post_may_be_running_on_it(void **state)
+{
+    (void)state;
+    expect_told(a_sent_get(WIRE_CODE_REVOKED), PROBLEM_NO_DEVICE);
+    expect_told((struct verdict_facts){.code = WIRE_CODE_REVOKED}, PROBLEM_NO_DEVICE);
+    expect_told(a_sent_post(WIRE_CODE_REVOKED), PROBLEM_OUTCOME_UNKNOWN);
 }
 
 static void a_device_that_never_answered_is_offline(void **state)
@@ -141,6 +148,7 @@ int main(void)
         cmocka_unit_test(a_service_that_tired_of_a_reused_stream_gets_one_fresh_one),
         cmocka_unit_test(a_lost_post_is_outcome_unknown),
         cmocka_unit_test(what_the_agent_never_began_is_told_by_its_reason_for_every_method),
+        cmocka_unit_test(a_removed_device_is_told_unless_a_post_may_be_running_on_it),
         cmocka_unit_test(a_device_that_never_answered_is_offline),
         cmocka_unit_test(a_get_lost_after_sending_when_the_grace_ran_out_is_a_timeout),
     };
