@@ -163,7 +163,8 @@ static bool is_valid(const struct operator* op, const struct settings *wanted,
     return is_good;
 }
 
-/* Whom a server's administrators may be is for those at the device to say (R19); its password is not the servers' business. */
+/* Whom a server's administrators may be is for those at the device to say (R19); its password is not the servers' business, nor
+ * is which of them the redirects lead to (R10). */
 static bool is_allowed(const struct operator* op, enum operator_way way,
                        const struct settings *wanted)
 {
@@ -176,7 +177,8 @@ static bool is_allowed(const struct operator* op, enum operator_way way,
             return false;
     }
     return way != OPERATOR_SERVER ||
-           strcmp(wanted->administrator_hash, now->administrator_hash) == 0;
+           (strcmp(wanted->administrator_hash, now->administrator_hash) == 0 &&
+            strcmp(wanted->primary_server, now->primary_server) == 0);
 }
 
 static void follow_trial(struct operator* op, bool is_new)

@@ -201,6 +201,19 @@ static void who_may_manage_is_for_those_at_the_device_to_say(void **state)
     assert_int_equal(apply(w, OPERATOR_NETWORK, &s, false), OPERATOR_DONE);
 }
 
+static void where_redirects_lead_is_not_a_server_s_to_say(void **state)
+{
+    struct world *w = *state;
+    struct settings s = *operator_settings(w->op);
+    memcpy(s.primary_server, "main", sizeof("main"));
+    assert_int_equal(apply(w, OPERATOR_SERVER, &s, false), OPERATOR_NOT_ALLOWED);
+    assert_int_equal(apply(w, OPERATOR_NETWORK, &s, false), OPERATOR_DONE);
+    s = *operator_settings(w->op);
+    s.primary_server[0] = '\0';
+    assert_int_equal(apply(w, OPERATOR_SERVER, &s, false), OPERATOR_NOT_ALLOWED);
+    assert_int_equal(apply(w, OPERATOR_PANEL, &s, false), OPERATOR_DONE);
+}
+
 static void disabling_direct_access_wants_proof_or_insistence(void **state)
 {
     struct world *w = *state;
@@ -381,6 +394,7 @@ int main(void)
         IN_WORLD(what_changes_nothing_is_not_stored_anew),
         IN_WORLD(invalid_settings_are_refused_whoever_filled_them_in),
         IN_WORLD(who_may_manage_is_for_those_at_the_device_to_say),
+        IN_WORLD(where_redirects_lead_is_not_a_server_s_to_say),
         IN_WORLD(disabling_direct_access_wants_proof_or_insistence),
         IN_WORLD(a_request_through_the_relay_is_proof),
         IN_WORLD(with_no_server_there_is_nothing_to_guard),
