@@ -58,9 +58,13 @@ bool form_get(const uint8_t *body, size_t len, const char *name, char *out, size
         const uint8_t *equals = memchr(at, '=', (size_t)(stop - at));
         const uint8_t *name_end = equals ? equals : stop;
         /* Only letters and '_' stand in our names, so a longer encoded one is compared to its end and refused. */
-        if (name_is(at, name_end, name))
-            return decode(equals ? equals + 1 : stop, stop, out, cap);
+        if (name_is(at, name_end, name)) {
+            if (decode(equals ? equals + 1 : stop, stop, out, cap))
+                return true;
+            break;
+        }
         at = stop + 1;
     }
+    memset(out, 0, cap);
     return false;
 }

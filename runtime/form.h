@@ -6,7 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The first value of `name`, decoded and NUL-terminated. False: none, not well-formed, a NUL inside, or too long. */
+/* The first value of `name`, decoded and NUL-terminated. False: none, not well-formed, a NUL inside, or too long;
+ * `out` is all zeros then, so that nothing of half a password stays. */
 bool form_get(const uint8_t *body, size_t len, const char *name, char *out, size_t cap);
 
 #endif
