@@ -82,10 +82,22 @@ static bool is_kept_out(struct screens_call *call, const struct screen *screen)
     return true;
 }
 
+/* The device may have changed its mind since the server's connection came in. */
+static bool server_may_manage(const struct screens *s, const char *name)
+{
+    const struct settings_server *server = settings_find_server(operator_settings(s->o.op), name);
+    return server && server->may_manage;
+}
+
 static void answer(struct screens_call *call)
 {
     if (strncmp(call->path, ASSETS_PREFIX, strlen(ASSETS_PREFIX)) == 0) {
         screens_call_asset(call);
+        return;
+    }
+    if (call->who->way == OPERATOR_SERVER && !server_may_manage(call->screens, call->who->server)) {
+        screens_call_message(call, 403, "Not allowed",
+                             "This server may not manage this device any more.");
         return;
     }
     const struct screen *screen = find_screen(call->path);
@@ -152,9 +164,30 @@ static bool may_use(const struct screens *s, const struct screens_caller *caller
 {
     if (caller->way != OPERATOR_SERVER)
         return true;
-    const struct settings_server *server =
-        settings_find_server(operator_settings(s->o.op), caller->server ? caller->server : "");
-    return server && server->may_manage && role_may_manage(caller->caller);
+    return server_may_manage(s, caller->server ? caller->server : "") &&
+           role_may_manage(caller->caller);
+}
+
+static void on_context_closed(void *user, void *context)
+{
+    struct screens *s = user;
+    struct screens_context *who = context;
+    LIST_REMOVE(who, link);
+    s->context_counts[who->way]--;
+    free(who);
+}
+
+static size_t most_of(enum operator_way way)
+{
+    switch (way) {
+    case OPERATOR_PANEL:
+        return SCREENS_PORT_CONNECTIONS_MAX;
+    case OPERATOR_NETWORK:
+        return SCREENS_NETWORK_CONNECTIONS_MAX;
+    case OPERATOR_SERVER:
+        break;
+    }
+    return SCREENS_SERVER_CONNECTIONS_MAX;
 }
 
 enum rt_err screens_open(struct screens *s, const struct screens_caller *caller, int *ret_fd)
@@ -164,7 +197,8 @@ enum rt_err screens_open(struct screens *s, const struct screens_caller *caller,
                  log_str("caller", caller->caller));
         return RT_E_TRUST;
     }
-    if (s->context_count >= SCREENS_CONNECTIONS_MAX)
+    size_t *count = &s->context_counts[caller->way];
+    if (*count >= most_of(caller->way))
         return RT_E_FULL;
     struct screens_context *who = calloc(1, sizeof(*who));
     if (!who)
@@ -177,24 +211,11 @@ enum rt_err screens_open(struct screens *s, const struct screens_caller *caller,
     copy_text(who->server, sizeof(who->server), caller->server);
     copy_text(who->caller, sizeof(who->caller), caller->caller);
     LIST_INSERT_HEAD(&s->contexts, who, link);
-    s->context_count++;
-    size_t count = s->context_count;
+    const size_t with_it = ++*count;
     enum rt_err err = rt_httpd_open(s->httpd, who, ret_fd);
-    if (err && s->context_count == count) { /* libmicrohttpd never saw it */
-        LIST_REMOVE(who, link);
-        s->context_count--;
-        free(who);
-    }
+    if (err && *count == with_it) /* libmicrohttpd never saw it */
+        on_context_closed(s, who);
     return err;
-}
-
-static void on_context_closed(void *user, void *context)
-{
-    struct screens *s = user;
-    struct screens_context *who = context;
-    LIST_REMOVE(who, link);
-    s->context_count--;
-    free(who);
 }
 
 static enum rt_err open_for_panel(void *user, int *ret_fd)

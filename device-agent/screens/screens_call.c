@@ -244,10 +244,29 @@ void screens_call_find_language(struct screens_call *call)
         call->language = html_language_of(rt_httpd_header(call->e, "Accept-Language"));
 }
 
+static void end_sessions_of_another_password(struct screens *s)
+{
+    const char *hash = operator_settings(s->o.op)->administrator_hash;
+    if (strcmp(s->sessions_hash, hash) == 0)
+        return;
+    screens_session_end_all(&s->sessions);
+    memcpy(s->sessions_hash, hash, sizeof(s->sessions_hash));
+}
+
+/* At the gate the device's own pages have the same origin as ours: a script there could ask for a screen with the
+ * administrator's cookie, and read the token of its forms. A person's browser navigates. */
+static bool is_asked_by_script(const struct screens_call *call)
+{
+    const char *mode = rt_httpd_header(call->e, "Sec-Fetch-Mode");
+    return mode && strcmp(mode, "navigate") != 0;
+}
+
 void screens_call_find_session(struct screens_call *call)
 {
+    end_sessions_of_another_password(call->screens);
     read_cookie(call, SCREENS_COOKIE, call->session, sizeof(call->session));
     call->is_signed_in = call->who->way == OPERATOR_NETWORK && call->session[0] &&
+                         !is_asked_by_script(call) &&
                          screens_session_use(&call->screens->sessions, call->session,
                                              call->who->address, rt_now_ms());
 }
@@ -268,6 +287,11 @@ void screens_call_make_csrf(struct screens_call *call)
     crypto_sha256(&input, sizeof(input), digest);
     crypto_base64url(digest, sizeof(digest), call->csrf, sizeof(call->csrf));
     crypto_wipe(&input, sizeof(input));
+}
+
+bool screens_call_may_command(const struct screens_call *call, const char *server)
+{
+    return call->who->way != OPERATOR_SERVER || strcmp(call->who->server, server) == 0;
 }
 
 static bool comes_from_our_page(const struct screens_call *call)

@@ -62,6 +62,8 @@ void screens_call_redirect_cookie(struct screens_call *call, const char *to, con
 bool screens_call_form(const struct screens_call *call, const char *name, char *out, size_t cap);
 bool screens_call_checked(const struct screens_call *call, const char *name); /* "1" */
 const struct json *screens_call_facts(struct screens_call *call);
+/* A server has a say in its own connection, and in no other's (R10). */
+bool screens_call_may_command(const struct screens_call *call, const char *server);
 /* Was this request sent by one of our own pages? */
 bool screens_call_is_ours(const struct screens_call *call);
 /* The token for forms; after `session` is known. */

@@ -240,7 +240,9 @@ static void take_word(struct screens_call *call, const struct cloud_request *r)
     const char *detail = NULL;
     enum operator_result result = OPERATOR_INVALID;
     bool is_test = strcmp(r->act, "test") == 0;
-    if (is_test)
+    if (!screens_call_may_command(call, r->server))
+        result = OPERATOR_NOT_ALLOWED;
+    else if (is_test)
         result = operator_test(op, r->server, &detail);
     else if (strcmp(r->act, "connect") == 0)
         result = operator_connect(op, r->server, &detail);
@@ -276,7 +278,7 @@ static void take(struct screens_call *call, struct cloud_request *r)
 
 void screens_cloud_take(struct screens_call *call)
 {
-    struct cloud_request r;
+    struct cloud_request r = {.act = ""}; /* its arrays are compared and stored as a whole */
     (void)screens_call_form(call, "do", r.act, sizeof(r.act));
     (void)screens_call_form(call, "server", r.server, sizeof(r.server));
     (void)screens_call_form(call, "url", r.url, sizeof(r.url));

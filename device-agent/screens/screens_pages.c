@@ -204,6 +204,7 @@ void screens_cloud_page(struct screens_call *call, const struct screens_cloud_fo
             .is_wanted = s->is_wanted,
             .is_primary = facts_flag(s->json, "primary"),
             .may_manage = facts_flag(s->json, "may_manage"),
+            .can_command = screens_call_may_command(call, s->name),
             .is_busy = is_busy(s->json),
             .is_confirming = form->confirming && strcmp(form->confirming, s->name) == 0,
             .why = s->why,

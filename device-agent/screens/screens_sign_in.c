@@ -116,7 +116,6 @@ static void store_password(struct screens_call *call, const struct screens_job *
     }
     log_info("screens", "the administrator's password was set",
              log_str("from", call->who->way == OPERATOR_PANEL ? "panel" : call->who->address));
-    screens_session_end_all(&call->screens->sessions); /* whoever knew the old one */
     if (call->who->way == OPERATOR_NETWORK)
         screens_attempt_succeeded(&call->screens->attempts, call->who->address);
     screens_call_redirect(call, "status?done=password");
@@ -133,13 +132,20 @@ static void wrong(struct screens_call *call, const struct screens_job *job)
         show_sign_in(call, 403, text);
 }
 
+/* The password that was given, against the one that counts by now. */
+static bool is_right_still(const struct screens_job *job)
+{
+    const struct settings *now = operator_settings(job->call->screens->o.op);
+    return job->is_right && (!job->checks_old || strcmp(job->hash, now->administrator_hash) == 0);
+}
+
 static void job_done(void *work)
 {
     struct screens_job *job = work;
     struct screens_call *call = job->call;
     if (call)
         call->screens->job = NULL;
-    if (call && !job->is_right)
+    if (call && !is_right_still(job))
         wrong(call, job);
     else if (call && job->makes_new)
         store_password(call, job);

@@ -10,7 +10,9 @@
 #include "device-agent/screens/screens.h"
 #include "device-agent/screens/screens_session.h"
 
-#define SCREENS_CONNECTIONS_MAX 64u /* over all ways in */
+/* Each way in has its own, so that none shuts out another; the panel's are its port's, SCREENS_PORT_CONNECTIONS_MAX. */
+#define SCREENS_NETWORK_CONNECTIONS_MAX 24u
+#define SCREENS_SERVER_CONNECTIONS_MAX 16u
 #define SCREENS_CALLER_MAX 127u
 #define SCREENS_SECRET_BYTES 32u
 
@@ -36,8 +38,10 @@ struct screens {
     struct rt_httpd *httpd;
     struct screens_port *port; /* the panel's listeners; NULL: none */
     struct screens_contexts contexts;
-    size_t context_count;
+    size_t context_counts[OPERATOR_SERVER + 1]; /* by way */
     struct screens_sessions sessions;
+    /* Whose sessions they are: whichever way the password changes, they end with it. */
+    char sessions_hash[SETTINGS_PASSWORD_HASH_MAX + 1];
     struct screens_attempts attempts;
     uint8_t secret[SCREENS_SECRET_BYTES]; /* of this start: what CSRF tokens are made with */
     struct screens_job *job;              /* the one password being hashed; NULL: none */

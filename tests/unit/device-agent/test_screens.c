@@ -10,7 +10,10 @@
 
 #include "device-agent/screens/screens.h"
 #include "device-agent/screens/screens_password.h"
+#include "device-agent/screens/screens_port.h"
 #include "device-agent/screens/screens_session.h"
+#include "device-agent/screens/screens_state.h"
+#include "runtime/form.h"
 #include "tests/unit/device-agent/fake_operator.h"
 
 #define PASSWORD "the device's own"
@@ -82,18 +85,23 @@ static void read_answer(int fd)
     uv_run(&t.loop, UV_RUN_NOWAIT);
 }
 
-static void ask(const struct screens_caller *caller, const char *line, const char *fields,
-                const char *body)
+static void send_request(int fd, const char *line, const char *fields, const char *body)
 {
     static char request[8192];
-    int fd = -1;
-    assert_int_equal(screens_open(t.screens, caller, &fd), RT_OK);
     int len = snprintf(request, sizeof(request),
                        "%s HTTP/1.1\r\nHost: device\r\nConnection: close\r\nCookie: %s\r\n%s"
                        "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: "
                        "%zu\r\n\r\n%s",
                        line, t.cookie, fields, strlen(body), body);
     assert_int_equal(send(fd, request, (size_t)len, MSG_NOSIGNAL), len);
+}
+
+static void ask(const struct screens_caller *caller, const char *line, const char *fields,
+                const char *body)
+{
+    int fd = -1;
+    assert_int_equal(screens_open(t.screens, caller, &fd), RT_OK);
+    send_request(fd, line, fields, body);
     read_answer(fd);
 }
 
@@ -114,13 +122,18 @@ static void get(const struct screens_caller *caller, const char *path)
     ask(caller, line, "", "");
 }
 
+static void keep_csrf(void)
+{
+    const char *token = strstr(t.answer, "name=\"csrf\" value=\"");
+    if (token)
+        snprintf(t.csrf, sizeof(t.csrf), "%.43s", token + strlen("name=\"csrf\" value=\""));
+}
+
 /* As a browser does: with the token of the page last seen. */
 static void post(const struct screens_caller *caller, const char *path, const char *form)
 {
     char line[256], body[4096];
-    const char *token = strstr(t.answer, "name=\"csrf\" value=\"");
-    if (token)
-        snprintf(t.csrf, sizeof(t.csrf), "%.43s", token + strlen("name=\"csrf\" value=\""));
+    keep_csrf();
     snprintf(line, sizeof(line), "POST %s", path);
     snprintf(body, sizeof(body), "csrf=%s&revision=7&%s", t.csrf, form);
     ask(caller, line, "Sec-Fetch-Site: same-origin\r\n", body);
@@ -287,6 +300,29 @@ static void the_password_is_handed_on_once_and_never_shown(void **state)
     assert_false(says("s3cret"));
 }
 
+static void a_value_that_cannot_be_read_leaves_nothing_behind(void **state)
+{
+    static const char *const bodies[] = {"x=abc%zz", "x=abc%00", "x=abcdefgh", "x=abc%4", "y=abc"};
+    static const char none[8];
+    char out[8], form[2048];
+    (void)state;
+    for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
+        memset(out, 'x', sizeof(out));
+        assert_false(
+            form_get((const uint8_t *)bodies[i], strlen(bodies[i]), "x", out, sizeof(out)));
+        assert_memory_equal(out, none, sizeof(out));
+    }
+    get(&panel, "/cloud");
+    int len = snprintf(form, sizeof(form), "do=register&server=two&url=https://two%%00&user=");
+    memset(form + len, 'u', 100);
+    snprintf(form + len + 100, sizeof(form) - (size_t)len - 100, "&password=s3cret%%zz");
+    post(&panel, "/cloud", form);
+    assert_int_equal(status(), 200);
+    assert_true(says("name=\"url\" value=\"\"") && says("name=\"user\" value=\"\""));
+    assert_false(says("s3cret"));
+    assert_string_equal(t.op.said, "");
+}
+
 static void buttons_say_what_they_say(void **state)
 {
     (void)state;
@@ -414,6 +450,73 @@ static void a_network_changes_it_only_with_the_old_one(void **state)
     assert_int_equal(status(), 303);
 }
 
+static void a_password_set_at_the_console_ends_all_sessions(void **state)
+{
+    (void)state;
+    set_password();
+    sign_in();
+    get(&network, "/.shutport/status");
+    assert_int_equal(status(), 200);
+    set_password(); /* the same words under another salt: set anew all the same */
+    get(&network, "/.shutport/status");
+    assert_int_equal(status(), 303);
+    sign_in();
+    get(&network, "/.shutport/status");
+    assert_int_equal(status(), 200);
+}
+
+static void a_password_that_is_replaced_while_it_is_checked_opens_nothing(void **state)
+{
+    char body[256];
+    int fd = -1;
+    (void)state;
+    set_password();
+    get(&network, "/.shutport/sign-in");
+    keep_csrf();
+    snprintf(body, sizeof(body), "csrf=%s&password=the+device%%27s+own", t.csrf);
+    assert_int_equal(screens_open(t.screens, &network, &fd), RT_OK);
+    send_request(fd, "POST /.shutport/sign-in", "Sec-Fetch-Site: same-origin\r\n", body);
+    for (unsigned i = 0; i < TURNS_MAX && !t.screens->job; i++)
+        uv_run(&t.loop, UV_RUN_NOWAIT);
+    assert_non_null(t.screens->job);
+    assert_int_equal(screens_password_hash("another one", t.op.settings.administrator_hash), RT_OK);
+    read_answer(fd);
+    assert_int_equal(status(), 403);
+    assert_false(says("Set-Cookie"));
+}
+
+static void a_script_of_the_device_s_own_pages_reads_no_screen(void **state)
+{
+    static const char *const modes[] = {"Sec-Fetch-Mode: cors\r\n",
+                                        "Sec-Fetch-Mode: same-origin\r\n",
+                                        "Sec-Fetch-Mode: no-cors\r\n"};
+    char body[128], style[128];
+    (void)state;
+    set_password();
+    sign_in();
+    ask(&network, "GET /.shutport/remote", "Sec-Fetch-Mode: navigate\r\n", "");
+    assert_int_equal(status(), 200);
+    keep_csrf();
+    const char *link = strstr(t.answer, "rel=\"stylesheet\" href=\"");
+    assert_non_null(link);
+    link += strlen("rel=\"stylesheet\" href=\"");
+    snprintf(style, sizeof(style), "GET /.shutport/%.80s", link);
+    style[strcspn(style, "\"")] = '\0';
+    snprintf(body, sizeof(body), "csrf=%s&revision=0&web.eth0=1", t.csrf);
+    for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+        ask(&network, "GET /.shutport/remote", modes[i], "");
+        assert_int_equal(status(), 303); /* as without a cookie */
+        ask(&network, "GET /.shutport/static/no-such-file", modes[i], "");
+        assert_int_equal(status(), 404);
+        assert_false(says(t.csrf));
+        ask(&network, "POST /.shutport/remote", modes[i], body);
+        assert_int_equal(status(), 403);
+        assert_int_equal(t.op.applied_count, 0);
+        ask(&network, style, modes[i], "");
+        assert_int_equal(status(), 200); /* as a page loads it */
+    }
+}
+
 static void a_server_needs_the_word_of_the_device_and_a_role(void **state)
 {
     static const char *const others[] = {"user:alice role:user", "user:alice", "",
@@ -433,6 +536,46 @@ static void a_server_needs_the_word_of_the_device_and_a_role(void **state)
     get(&server, "/status");
     assert_int_equal(status(), 200);
     assert_true(says("You came through the server main."));
+}
+
+static void a_server_that_is_connected_already_needs_the_word_still(void **state)
+{
+    int fd = -1;
+    (void)state;
+    settings_server(&t.op.settings, "main")->may_manage = true;
+    assert_int_equal(screens_open(t.screens, &server, &fd), RT_OK);
+    settings_server(&t.op.settings, "main")->may_manage = false;
+    send_request(fd, "GET /status", "", "");
+    read_answer(fd);
+    assert_int_equal(status(), 403);
+    assert_true(says("This server may not manage this device any more."));
+    assert_false(says("portal.example.com"));
+}
+
+static void a_server_has_a_say_in_its_own_connection_alone(void **state)
+{
+    static const char *const words[] = {"connect", "disconnect", "test"};
+    char form[64], said[64];
+    (void)state;
+    t.op.facts = "{\"servers\":[{\"name\":\"other\",\"registered\":true,\"wanted\":true},"
+                 "{\"name\":\"main\",\"registered\":true}]}";
+    settings_server(&t.op.settings, "main")->may_manage = true;
+    get(&server, "/cloud");
+    assert_true(says("value=\"connect\"")); /* main's */
+    assert_false(says("value=\"disconnect\"") || says("name=\"primary\""));
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        t.op.said[0] = '\0';
+        snprintf(form, sizeof(form), "do=%s&server=other", words[i]);
+        post(&server, "/cloud", form);
+        assert_int_equal(status(), 200);
+        assert_true(says("refused"));
+        assert_string_equal(t.op.said, "");
+        snprintf(form, sizeof(form), "do=%s&server=main", words[i]);
+        snprintf(said, sizeof(said), "%s main", words[i]);
+        post(&server, "/cloud", form);
+        assert_int_equal(status(), 303);
+        assert_string_equal(t.op.said, said);
+    }
 }
 
 static void only_a_server_confirms_and_sets_no_password(void **state)
@@ -469,14 +612,27 @@ static void a_header_makes_nobody_an_administrator(void **state)
     assert_int_equal(status(), 303);
 }
 
-static void connections_have_a_limit(void **state)
+/* Opens as many as there may be. */
+static size_t open_all(const struct screens_caller *caller, int *fds, size_t most)
 {
-    int fds[128];
+    size_t count = 0;
+    while (count < most && screens_open(t.screens, caller, &fds[count]) == RT_OK)
+        count++;
+    return count;
+}
+
+static void each_way_in_has_connections_of_its_own(void **state)
+{
+    int fds[256];
     size_t count = 0;
     (void)state;
-    while (count < 128 && screens_open(t.screens, &panel, &fds[count]) == RT_OK)
-        count++;
-    assert_int_equal(count, 64);
+    settings_server(&t.op.settings, "main")->may_manage = true;
+    count += open_all(&network, fds, 256);
+    assert_int_equal(count, SCREENS_NETWORK_CONNECTIONS_MAX);
+    count += open_all(&server, fds + count, 256 - count);
+    assert_int_equal(count, SCREENS_NETWORK_CONNECTIONS_MAX + SCREENS_SERVER_CONNECTIONS_MAX);
+    assert_int_equal(open_all(&panel, fds + count, 256 - count), SCREENS_PORT_CONNECTIONS_MAX);
+    count += SCREENS_PORT_CONNECTIONS_MAX;
     for (size_t i = 0; i < count; i++)
         close(fds[i]);
     for (unsigned i = 0; i < 50; i++)
@@ -523,6 +679,7 @@ int main(void)
         screens_test(a_form_of_older_settings_is_refused),
         screens_test(the_guard_may_be_insisted_on_and_keeps_what_was_chosen),
         screens_test(the_password_is_handed_on_once_and_never_shown),
+        screens_test(a_value_that_cannot_be_read_leaves_nothing_behind),
         screens_test(buttons_say_what_they_say),
         screens_test(a_form_without_our_token_or_from_elsewhere_does_nothing),
         screens_test(a_network_sees_nothing_before_a_password_is_set),
@@ -531,10 +688,15 @@ int main(void)
         screens_test(a_network_sees_only_what_is_below_its_prefix),
         screens_test(the_panel_sets_the_password_twice_the_same),
         screens_test(a_network_changes_it_only_with_the_old_one),
+        screens_test(a_password_set_at_the_console_ends_all_sessions),
+        screens_test(a_password_that_is_replaced_while_it_is_checked_opens_nothing),
+        screens_test(a_script_of_the_device_s_own_pages_reads_no_screen),
         screens_test(a_server_needs_the_word_of_the_device_and_a_role),
+        screens_test(a_server_that_is_connected_already_needs_the_word_still),
+        screens_test(a_server_has_a_say_in_its_own_connection_alone),
         screens_test(only_a_server_confirms_and_sets_no_password),
         screens_test(a_header_makes_nobody_an_administrator),
-        screens_test(connections_have_a_limit),
+        screens_test(each_way_in_has_connections_of_its_own),
         screens_test(the_end_comes_in_the_middle_of_a_hash),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
