@@ -18,6 +18,7 @@ def pytest_sessionstart(session):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "long: only with SHUTPORT_LONG, as ./test --long sets it")
+    config.addinivalue_line("markers", "alone: judges how fast something is, so nothing else should run at the same time")
 
 
 def pytest_collection_modifyitems(items):

@@ -266,6 +266,7 @@ def p99_ms(times):
     return statistics.quantiles(times, n=100)[98] * 1e3
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("payload", [b"\x01" + b"\0" * 99, b"\x01" + os.urandom(60_000)], ids=["small", "large"])
 def test_a_device_that_floods_disturbs_no_other(stack, payload):
     token = register_noisy(stack)

@@ -20,6 +20,8 @@ import kill_origin
 import pytest
 from stack_under_test import LOOPBACK, RELEASE_BUILD, Stack, wait_until
 
+pytestmark = pytest.mark.alone
+
 KILLS = int(os.environ.get("SHUTPORT_KILLS", "60"))
 SEED = int(os.environ.get("SHUTPORT_SEED", str(time.time_ns() % 1_000_000)))
 WORKERS = 8

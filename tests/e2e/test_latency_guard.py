@@ -3,6 +3,10 @@ import http.client
 import statistics
 import time
 
+import pytest
+
+pytestmark = pytest.mark.alone
+
 GUARD_S = 0.020
 ROUNDS = 60
 

@@ -7,6 +7,8 @@ import pytest
 
 from stack_under_test import wait_until
 
+pytestmark = pytest.mark.alone
+
 BACK_S = 3.0
 ROUNDS = 3
 

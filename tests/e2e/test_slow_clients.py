@@ -176,6 +176,7 @@ def endure(stack, kinds, each):
     return traffic, came, most, highest - before
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kinds", [[kind] for kind in KINDS] if IS_LONG else [list(KINDS)], ids="+".join)
 def test_good_traffic_is_served_beside_a_thousand_slow_connections(target, kinds):
     each = CONNECTIONS // len(kinds)
