@@ -114,11 +114,13 @@ static bool on_response_head(void *user, const struct rt_http_response_head *hea
 static const struct rt_http_parser_events request_events = {.body = on_request_body};
 static const struct rt_http_parser_events response_events = {.head = on_response_head};
 
-/* The answer is whole and has gone to the client. */
+/* The answer is whole and has gone to the client. An upstream that answered early and lacks the rest of the body would take
+ * the next head for it. */
 static void finish_exchange(struct gate_client *c)
 {
+    bool is_all_sent = c->request_done && c->sent.from == c->sent.len;
     bool is_upstream_good = c->response_keeps_alive && !c->up.is_ended && c->up.conn;
-    if (c->keeps_alive && c->request_done && is_upstream_good)
+    if (c->keeps_alive && is_all_sent && is_upstream_good)
         gate_client_next(c);
     else
         gate_client_finish(c);
@@ -136,10 +138,14 @@ static void take_request_body(struct gate_client *c)
         return;
     case RT_HTTP_PARSER_DONE:
         c->request_done = true;
-        if (c->is_chunked && gate_bytes_room(&c->sent, 5, SIZE_MAX)) {
-            memcpy(c->sent.at + c->sent.len, "0\r\n\r\n", 5);
-            c->sent.len += 5;
+        if (!c->is_chunked)
+            return;
+        if (!gate_bytes_room(&c->sent, 5, SIZE_MAX)) {
+            gate_client_end(c);
+            return;
         }
+        memcpy(c->sent.at + c->sent.len, "0\r\n\r\n", 5);
+        c->sent.len += 5;
         return;
     case RT_HTTP_PARSER_UPGRADED:
     case RT_HTTP_PARSER_BAD:

@@ -15,6 +15,7 @@
 
 #include "device-agent/gate/gate_client.h"
 #include "device-agent/relay/service.h"
+#include "device-agent/screens/screens.h"
 #include "runtime/loop.h"
 #include "tests/unit/device-agent/support_service.h"
 
@@ -272,6 +273,61 @@ static void say(struct fixture *f, const char *text)
     put_text(f->fd, text);
 }
 
+/* ---- an upstream in our own hands: what the gate takes for the screens ---- */
+
+static struct {
+    int fds[2]; /* our ends, one for each time it was opened */
+    size_t count;
+    int send_buffer;  /* of the gate's end; 0: as it comes */
+    char told[65536]; /* what the first one was sent, NUL-terminated */
+    size_t told_len;
+} near;
+
+static enum rt_err open_near(struct screens *screens, const struct screens_caller *caller,
+                             int *ret_fd)
+{
+    int pair[2];
+    (void)screens;
+    (void)caller;
+    assert_true(near.count < 2);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
+    if (near.send_buffer)
+        assert_int_equal(
+            setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &near.send_buffer, sizeof(near.send_buffer)),
+            0);
+    near.fds[near.count++] = pair[1];
+    *ret_fd = pair[0];
+    return RT_OK;
+}
+
+static void begin_near(struct fixture *f, int send_buffer)
+{
+    memset(&near, 0, sizeof(near));
+    near.send_buffer = send_buffer;
+    f->world.screens = (struct screens *)f; /* nobody looks into it */
+    f->world.open_screens = open_near;
+    begin(f);
+}
+
+/* What waits for the first one now. */
+static size_t hear(void)
+{
+    size_t heard = 0;
+    ssize_t n;
+    while (near.count > 0 && (n = recv(near.fds[0], near.told + near.told_len,
+                                       sizeof(near.told) - 1 - near.told_len, 0)) > 0) {
+        near.told_len += (size_t)n;
+        heard += (size_t)n;
+    }
+    return heard;
+}
+
+static void end_near(void)
+{
+    for (size_t i = 0; i < near.count; i++)
+        close(near.fds[i]);
+}
+
 /* This connection is done with; another may begin. */
 static void end(struct fixture *f)
 {
@@ -526,6 +582,33 @@ static void a_redirected_request_ends_at_the_server(void **state)
     assert_string_equal(asked(), "");
 }
 
+/* It answers while the end of the body, read and judged already, still waits in the gate. */
+static void a_request_is_never_taken_for_the_body_of_the_one_before(void **state)
+{
+    enum { HEAD_BYTES = 17000, BODY_BYTES = 15000 }; /* one read takes the end of both */
+    static char request[HEAD_BYTES + BODY_BYTES + 1];
+    struct fixture *f = *state;
+    memset(request, 'x', HEAD_BYTES);
+    memset(request + HEAD_BYTES, '~', BODY_BYTES);
+    int len = snprintf(
+        request, HEAD_BYTES,
+        "POST /.shutport/one HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\nX-Pad:", BODY_BYTES);
+    request[len] = ' ';
+    memcpy(request + HEAD_BYTES - 4, "\r\n\r\n", 4);
+    begin_near(f, 1); /* the least that the kernel grants */
+    say(f, request);
+    RUN_UNTIL(f, hear() > 0); /* room for the rest of the head, not for all of the body */
+    for (unsigned i = 0; i < 100; i++)
+        turn(f);
+    put_text(near.fds[0], "HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig");
+    RUN_UNTIL(f, strstr(f->got, "big"));
+    say(f, GET("/.shutport/two"));
+    RUN_UNTIL(f, hear() == 0 && (f->is_over || near.count == 2 || strstr(near.told, "GET ")));
+    assert_null(strstr(near.told, "GET "));
+    assert_true(count_of(near.told, "~") > 0 && count_of(near.told, "~") < BODY_BYTES);
+    end_near();
+}
+
 static void a_request_is_redirected_to_the_list_when_so_set(void **state)
 {
     struct fixture *f = *state;
@@ -593,6 +676,7 @@ int main(void)
         TEST(what_is_not_http_never_reaches_the_web_server),
         TEST(a_head_over_the_limit_is_a_431),
         TEST(a_body_that_breaks_its_own_framing_is_not_passed_on),
+        TEST(a_request_is_never_taken_for_the_body_of_the_one_before),
         TEST(a_redirected_request_ends_at_the_server),
         TEST(a_request_is_redirected_to_the_list_when_so_set),
         TEST(nobody_is_sent_to_a_server_that_cannot_be_reached),
