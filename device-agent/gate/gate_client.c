@@ -169,7 +169,9 @@ static bool read_some(struct gate_client *c)
         if (!gate_bytes_room(&c->in, room, IN_BYTES_MAX))
             return false;
     }
-    c->in.len += rt_conn_read(c->conn, c->in.at + c->in.len, c->in.cap - c->in.len);
+    size_t len = rt_conn_read(c->conn, c->in.at + c->in.len, c->in.cap - c->in.len);
+    c->in.len += len;
+    c->body_moved += len;
     return true;
 }
 
@@ -187,7 +189,8 @@ static void on_readable(void *user, struct rt_conn *conn)
         scan(c);
         return;
     }
-    gate_relay_still_moves(c);
+    if (c->body_moved >= GATE_STALL_BYTES)
+        gate_relay_still_moves(c);
     gate_relay_pump_up(c);
 }
 

@@ -16,9 +16,10 @@
 #include "device-agent/settings/policy.h"
 #include "runtime/error.h"
 
-#define GATE_HEAD_MS 10000u   /* a head that has begun must be whole by then (S18) */
-#define GATE_IDLE_MS 60000u   /* a connection without a request */
-#define GATE_STALL_MS 300000u /* a request that nothing moves in */
+#define GATE_HEAD_MS 10000u    /* a head that has begun must be whole by then (S18) */
+#define GATE_IDLE_MS 60000u    /* a connection without a request */
+#define GATE_STALL_MS 300000u  /* a request that nothing moves in */
+#define GATE_STALL_BYTES 4096u /* less than that of a body in that time is nothing (S18) */
 
 struct uv_loop_s;
 struct service;

@@ -44,6 +44,7 @@ struct gate_client {
     struct gate_bytes sent; /* for the upstream */
     struct gate_bytes got;  /* for the client */
     struct rt_http_parser *request, *response;
+    size_t body_moved; /* bytes that came from the client since its time was set */
     bool is_head_begun;
     bool wants_upgrade, keeps_alive, is_chunked, is_head_method, is_japanese;
     bool request_done, response_begun, response_done, response_keeps_alive, is_switched;

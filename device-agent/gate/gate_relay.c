@@ -138,6 +138,7 @@ static void take_request_body(struct gate_client *c)
         return;
     case RT_HTTP_PARSER_DONE:
         c->request_done = true;
+        gate_relay_still_moves(c);
         if (!c->is_chunked)
             return;
         if (!gate_bytes_room(&c->sent, 5, SIZE_MAX)) {
@@ -314,6 +315,7 @@ static void on_upstream_ready(void *user, struct rt_conn *conn)
 
 void gate_relay_still_moves(struct gate_client *c)
 {
+    c->body_moved = 0;
     if (c->state == CLIENT_RELAY)
         rt_timer_set(c->timer, GATE_STALL_MS);
 }
@@ -489,7 +491,7 @@ void gate_relay_begin(struct gate_client *c, const struct http_head *head)
         gate_client_answer(c, err == RT_E_FULL ? GATE_PAGE_BUSY : GATE_PAGE_SILENT, 0, NULL);
         return;
     }
-    rt_timer_set(c->timer, GATE_STALL_MS);
+    gate_relay_still_moves(c);
     gate_relay_pump_up(c);
 }
 

@@ -328,6 +328,14 @@ static void end_near(void)
         close(near.fds[i]);
 }
 
+/* When the next timer of the loop fires: the client's. */
+static uint64_t due_ms(struct fixture *f)
+{
+    int left_ms = 0;
+    RUN_UNTIL(f, (left_ms = uv_backend_timeout(&f->loop)) > 0);
+    return uv_now(&f->loop) + (uint64_t)left_ms;
+}
+
 /* This connection is done with; another may begin. */
 static void end(struct fixture *f)
 {
@@ -609,6 +617,34 @@ static void a_request_is_never_taken_for_the_body_of_the_one_before(void **state
     end_near();
 }
 
+static void a_body_that_only_trickles_does_not_hold_the_connection(void **state)
+{
+    static char piece[GATE_STALL_BYTES + 1];
+    struct fixture *f = *state;
+    char head[128];
+    memset(piece, '~', GATE_STALL_BYTES);
+    snprintf(head, sizeof(head),
+             "POST /.shutport/ HTTP/1.1\r\nHost: a\r\nContent-Length: %u\r\n\r\n",
+             GATE_STALL_BYTES + 2);
+    begin_near(f, 0);
+    say(f, head);
+    RUN_UNTIL(f, hear() > 0);
+    uint64_t first_ms = due_ms(f);
+    uv_sleep(5);
+    say(f, "~");
+    RUN_UNTIL(f, hear() > 0);
+    assert_int_equal(due_ms(f), first_ms);
+    say(f, piece); /* that is something */
+    RUN_UNTIL(f, hear() == 0 && count_of(near.told, "~") == GATE_STALL_BYTES + 1);
+    uint64_t second_ms = due_ms(f);
+    assert_true(second_ms > first_ms);
+    uv_sleep(5);
+    say(f, "~"); /* the last one: now the answer has its time */
+    RUN_UNTIL(f, hear() > 0);
+    assert_true(due_ms(f) > second_ms);
+    end_near();
+}
+
 static void a_request_is_redirected_to_the_list_when_so_set(void **state)
 {
     struct fixture *f = *state;
@@ -677,6 +713,7 @@ int main(void)
         TEST(a_head_over_the_limit_is_a_431),
         TEST(a_body_that_breaks_its_own_framing_is_not_passed_on),
         TEST(a_request_is_never_taken_for_the_body_of_the_one_before),
+        TEST(a_body_that_only_trickles_does_not_hold_the_connection),
         TEST(a_redirected_request_ends_at_the_server),
         TEST(a_request_is_redirected_to_the_list_when_so_set),
         TEST(nobody_is_sent_to_a_server_that_cannot_be_reached),
