@@ -15,8 +15,8 @@
 #include "runtime/log.h"
 #include "runtime/loop.h"
 
-#define AGAIN_MS 5000u         /* a door that could not be opened */
-#define LOOK_MS 30000u         /* the device's own server may start later than we do */
+#define AGAIN_MS 5000u /* a door that could not be opened */
+#define LOOK_MS 30000u /* the device's server may start later than we do, nft may have failed */
 #define DOORS_PER_INTERFACE 4u /* two families, two schemes */
 
 struct door {
@@ -252,8 +252,11 @@ static void on_again(void *user)
 {
     struct gate *g = user;
     look_for_exposure(g);
-    if (g->is_applied)
-        swap_doors(g);
+    rt_timer_set(g->again, LOOK_MS); /* first: a door that fails asks for less */
+    if (!g->is_applied)
+        return;
+    swap_doors(g);
+    plan_drop(g);
 }
 
 enum rt_err gate_new(const struct gate_options *options, struct gate **ret_gate)

@@ -28,7 +28,7 @@ struct gate_drop {
     struct gate_drop_plan wanted;
     bool has_plan;
     bool is_dirty;  /* `wanted` has changed since the running job was made */
-    bool has_table; /* it may stand */
+    bool has_table; /* we made it, and have not removed it */
     bool is_freed;  /* the running job's end frees */
     enum gate_drop_state state;
     enum gate_drop_state told; /* in the log */
@@ -199,8 +199,9 @@ static void start(struct gate_drop *d);
 
 static void settle(struct gate_drop *d)
 {
-    d->has_table = d->result == NFT_OK && d->drops_something;
-    if (!d->drops_something)
+    if (d->result == NFT_OK)
+        d->has_table = d->drops_something;
+    if (!d->drops_something && !d->has_table)
         d->state = GATE_DROP_NONE;
     else if (d->result == NFT_OK)
         d->state = GATE_DROP_DONE;
@@ -257,7 +258,6 @@ static void start(struct gate_drop *d)
         return;
     }
     d->is_running = true;
-    d->has_table = true;
 }
 
 enum rt_err gate_drop_new(struct uv_loop_s *loop, struct gate_drop **ret_drop)
@@ -296,11 +296,14 @@ static bool plan_equal(const struct gate_drop_plan *a, const struct gate_drop_pl
 
 void gate_drop_apply(struct gate_drop *d, const struct gate_drop_plan *plan)
 {
-    if (d->has_plan && plan_equal(plan, &d->wanted))
+    bool is_old = d->has_plan && plan_equal(plan, &d->wanted);
+    bool has_failed = d->state == GATE_DROP_NO_RIGHT || d->state == GATE_DROP_NO_PROGRAM;
+    if (is_old && (d->is_running || !has_failed))
         return;
     d->wanted = *plan;
     d->has_plan = true;
-    d->state = GATE_DROP_WORKING;
+    if (!is_old)
+        d->state = GATE_DROP_WORKING;
     start(d);
 }
 

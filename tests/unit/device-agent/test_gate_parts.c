@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <uv.h>
 
 #include "device-agent/gate/gate_drop.h"
 #include "device-agent/gate/gate_exposure.h"
@@ -205,6 +207,41 @@ static void the_largest_plan_fits(void **state)
     assert_false(gate_drop_write(&plan, text, strlen(text)));
 }
 
+/* True: something was run, beside the loop, and has ended. Without descriptors, so that nft is never reached. */
+static bool fails_to_run(uv_loop_t *loop, struct gate_drop *drop, const struct gate_drop_plan *plan)
+{
+    struct rlimit old, none;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+    none = old;
+    none.rlim_cur = 0;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    gate_drop_apply(drop, plan);
+    bool is_run = uv_loop_alive(loop) != 0;
+    uv_run(loop, UV_RUN_DEFAULT);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+    return is_run;
+}
+
+static void a_plan_that_failed_is_tried_again_when_it_comes_again(void **state)
+{
+    static struct gate_drop_plan plan = {.doors = {{"eth1", 80, true}}, .count = 1};
+    struct gate_drop *drop = NULL;
+    uv_loop_t loop;
+    (void)state;
+    assert_int_equal(uv_loop_init(&loop), 0);
+    assert_int_equal(gate_drop_new(&loop, &drop), RT_OK);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_true(fails_to_run(&loop, drop, &plan));
+        assert_int_equal(gate_drop_state(drop), GATE_DROP_NO_RIGHT);
+    }
+    plan.doors[0].is_dropped = false; /* no table was made, so none has to go */
+    assert_true(fails_to_run(&loop, drop, &plan));
+    assert_int_equal(gate_drop_state(drop), GATE_DROP_NONE);
+    assert_false(fails_to_run(&loop, drop, &plan));
+    gate_drop_free(drop);
+    assert_int_equal(uv_loop_close(&loop), 0);
+}
+
 /* ---- sockets ---- */
 
 static void a_listener_beyond_loopback_is_seen(void **state)
@@ -260,6 +297,7 @@ int main(void)
         cmocka_unit_test(on_a_device_that_nobody_set_up_only_what_is_closed_is_dropped),
         cmocka_unit_test(a_name_that_means_more_than_a_name_is_never_let_through),
         cmocka_unit_test(the_largest_plan_fits),
+        cmocka_unit_test(a_plan_that_failed_is_tried_again_when_it_comes_again),
         cmocka_unit_test(a_listener_beyond_loopback_is_seen),
         cmocka_unit_test(what_listens_on_loopback_or_elsewhere_or_not_at_all_is_none),
     };
