@@ -1,10 +1,14 @@
 /* bridge/exchange_limits.c - what bounds an exchange: the times of its service, and how many its user and its device may
- * have at once (S18, S19). It must not answer anybody: exchange.c does. */
+ * have at once (S17-S19). It must not answer anybody: exchange.c does. */
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "bridge/device_peer.h"
 #include "bridge/exchange_state.h"
+
+/* Of one user to one device: no one user takes all the streams that the device has. */
+#define REQUESTS_PER_PAIR_MAX (DEVICE_PEER_STREAMS_MAX / 2)
 
 void exchange_take_times(struct exchange *x)
 {
@@ -23,21 +27,44 @@ static size_t any_if_0(size_t max)
     return max ? max : SIZE_MAX;
 }
 
+/* The bytes of it are the owner in a quota: made by pair_of() alone, which leaves none of them to chance. */
+struct pair {
+    int64_t user_id;
+    char device[DEVICE_ID_MAX + 1];
+};
+
+static void pair_of(int64_t user_id, const char *device, struct pair *ret)
+{
+    memset(ret, 0, sizeof(*ret));
+    ret->user_id = user_id;
+    snprintf(ret->device, sizeof(ret->device), "%s", device);
+}
+
 enum problem exchange_take_share(struct relay_env *env, int64_t user_id, const char *device)
 {
     const struct relay_limits *limits = &env->limits;
+    struct pair pair;
+    pair_of(user_id, device, &pair);
     if (!quota_take(&env->per_user, &user_id, sizeof(user_id),
                     any_if_0(limits->requests_per_user_max)))
         return PROBLEM_TOO_MANY;
+    if (!quota_take(&env->per_pair, &pair, sizeof(pair), REQUESTS_PER_PAIR_MAX)) {
+        quota_give(&env->per_user, &user_id, sizeof(user_id));
+        return PROBLEM_TOO_MANY;
+    }
     if (quota_take(&env->per_device, device, strlen(device),
                    any_if_0(limits->requests_per_device_max)))
         return PROBLEM_NONE;
+    quota_give(&env->per_pair, &pair, sizeof(pair));
     quota_give(&env->per_user, &user_id, sizeof(user_id));
     return PROBLEM_BUSY;
 }
 
 void exchange_give_share(struct relay_env *env, int64_t user_id, const char *device)
 {
+    struct pair pair;
+    pair_of(user_id, device, &pair);
     quota_give(&env->per_user, &user_id, sizeof(user_id));
+    quota_give(&env->per_pair, &pair, sizeof(pair));
     quota_give(&env->per_device, device, strlen(device));
 }

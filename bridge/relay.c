@@ -493,6 +493,7 @@ void relay_free(struct relay *r)
     exchange_pool_done(&r->env);
     quota_done(&r->env.per_user);
     quota_done(&r->env.per_device);
+    quota_done(&r->env.per_pair);
     presence_free(r->env.presence);
     rt_mqtt_free(r->mqtt);
     rt_turn_end_free(r->turn_end);

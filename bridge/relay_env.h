@@ -39,6 +39,7 @@ struct relay_env {
     struct wire_credit credit;   /* of messages; this bridge's queue at the broker holds them */
     struct relay_counters counters;
     struct quota per_user, per_device; /* requests being answered */
+    struct quota per_pair;             /* of one user to one device */
     struct presence_table *presence;
     bool link_is_up;
     uint64_t link_changed_ms;

@@ -387,9 +387,12 @@ static inline int harness_free(void **state)
     device_peer_free(h->peer);
     wire_session_free(h->agent);
     exchange_pool_done(&h->env);
-    assert_int_equal(h->env.per_user.counts.count + h->env.per_device.counts.count, 0);
+    assert_int_equal(h->env.per_user.counts.count + h->env.per_device.counts.count +
+                         h->env.per_pair.counts.count,
+                     0);
     quota_done(&h->env.per_user);
     quota_done(&h->env.per_device);
+    quota_done(&h->env.per_pair);
     presence_free(h->env.presence);
     for (size_t i = 0; i < h->client_count; i++) {
         free(h->clients[i]->answer);

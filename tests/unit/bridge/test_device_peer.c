@@ -173,8 +173,8 @@ static void more_requests_than_streams_are_told_busy(void **state)
 {
     struct harness *h = *state;
     for (unsigned i = 0; i < DEVICE_PEER_STREAMS_MAX; i++)
-        assert_false(ask(h, "GET /", "")->ended);
-    expect_problem(ask(h, "GET /", ""), PROBLEM_BUSY);
+        assert_false(ask_as(h, i % 2 ? 'b' : 'a', "GET /", "")->ended);
+    expect_problem(ask_as(h, 'c', "GET /", ""), PROBLEM_BUSY);
     service_says(h, 0, EMPTY);
     assert_false(ask(h, "GET /", "")->ended); /* on the stream that came free */
 }
@@ -189,7 +189,7 @@ static void what_only_waits_makes_room_for_a_request(void **state)
                  "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"); /* parting */
     assert_int_equal(h->env.counters.streams_open, 2);
     for (unsigned i = 0; i < DEVICE_PEER_STREAMS_MAX; i++)
-        assert_false(ask(h, "GET /", "")->ended);
+        assert_false(ask_as(h, i % 2 ? 'b' : 'a', "GET /", "")->ended);
     assert_int_equal(h->env.counters.streams_open, DEVICE_PEER_STREAMS_MAX);
 }
 

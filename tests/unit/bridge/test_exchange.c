@@ -1,6 +1,8 @@
 /* One request and its answer, over real sessions at both ends. */
 #include "tests/unit/bridge/relay_harness.h"
 
+#include "bridge/exchange_state.h"
+
 #define OK "HTTP/1.1 200 OK\r\n"
 
 static void a_get_reaches_the_service_and_its_answer_the_client(void **state)
@@ -491,6 +493,20 @@ static void a_device_has_so_many_requests_at_once_and_no_more(void **state)
     assert_false(ask_as(h, 'c', "GET /4", "")->ended);
 }
 
+static void one_user_cannot_take_all_streams_of_a_device(void **state)
+{
+    struct harness *h = *state;
+    for (unsigned i = 0; i < DEVICE_PEER_STREAMS_MAX / 2; i++)
+        assert_false(ask_as(h, 'a', "GET /", "")->ended);
+    expect_problem(ask_as(h, 'a', "GET /", ""), PROBLEM_TOO_MANY);
+    assert_false(ask_as(h, 'b', "GET /", "")->ended);
+    assert_int_equal(exchange_take_share(&h->env, 'a', "scanner"), PROBLEM_NONE);
+    exchange_give_share(&h->env, 'a', "scanner");
+    service_says(h, 0, OK "Content-Length: 0\r\n\r\n");
+    assert_false(ask_as(h, 'a', "GET /", "")->ended);
+    expect_problem(ask_as(h, 'a', "GET /", ""), PROBLEM_TOO_MANY);
+}
+
 static void a_revoked_device_ends_everything_at_once(void **state)
 {
     struct harness *h = *state;
@@ -657,6 +673,7 @@ int main(void)
         T(a_service_has_times_of_its_own),
         T(a_user_has_so_many_requests_at_once_and_no_more),
         T(a_device_has_so_many_requests_at_once_and_no_more),
+        T(one_user_cannot_take_all_streams_of_a_device),
         T(a_request_about_to_be_asked_again_learns_that_the_device_is_gone),
         T(a_revoked_credential_ends_its_own_requests_only),
         T(a_post_at_the_device_is_outcome_unknown_when_its_user_signs_out),
