@@ -99,11 +99,24 @@ class Attack:
             process.wait(10)
 
 
+def token_of_another_user(stack):
+    """One user may hold no more than half of a device's streams, so the attacker must not be the one who suffers."""
+    name = f"good-{os.urandom(4).hex()}"
+    password = stack.folder / "secrets" / name
+    password.write_text(os.urandom(12).hex() + "\n")
+    password.chmod(0o600)
+    assert stack.bridge_command("user", "add", name, "--admin", "--password-file", str(password)).returncode == 0
+    token = re.search(r"shp_[A-Za-z0-9_-]+", stack.bridge_command("token", "add", name, "--name", "test").stdout).group()
+    wait_until(lambda: stack.portal("/api/v1/devices", token=token).status == 200, 10)
+    return token
+
+
 class GoodTraffic:
     """Small pages of a device and of the portal, each on a connection of its own, from another address."""
 
     def __init__(self, stack):
         self.stack, self.good, self.bad, self.stop = stack, 0, [], threading.Event()
+        self.token = token_of_another_user(stack)
         self.context = ssl.create_default_context(cafile=stack.env["CA_FILE"])
         self.threads = [threading.Thread(target=self._ask_on, args=(number,)) for number in range(GOOD_THREADS)]
 
@@ -123,7 +136,7 @@ class GoodTraffic:
     def _ask(self, is_portal):
         host = settings.PORTAL_HOST if is_portal else self.stack.device_host("pages")
         path = "/sign-in" if is_portal else "/landed"
-        token = "" if is_portal else f"Authorization: Bearer {self.stack.env['API_TOKEN']}\r\n"
+        token = "" if is_portal else f"Authorization: Bearer {self.token}\r\n"
         with self._connect(host) as link:
             link.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}:{self.stack.https_port}\r\n{token}Connection: close\r\n\r\n".encode())
             got = b""
