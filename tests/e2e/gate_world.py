@@ -11,16 +11,14 @@ As a program: builds it, prints how to use it as one line of JSON, and takes it 
 """
 import contextlib
 import json
-import os
 import pathlib
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 
 import namespaces
-from namespaces import ip
+from namespaces import ip, process_in
 from stack_under_test import ROOT, STACK_BUILD, WORK, Stack, wait_until
 
 HERE = pathlib.Path(__file__).parent
@@ -28,23 +26,6 @@ NAME = "gated"
 ORIGIN_PORT = 8080
 INTERFACES = ("eth0", "eth1", "eth2")
 SILENCE_S = 1.0  # a SYN is sent again after one second: what has not answered by then was dropped
-
-
-@contextlib.contextmanager
-def process_in(namespace, log, *words):
-    with open(log, "ab") as out:
-        process = subprocess.Popen(["ip", "netns", "exec", namespace, *map(str, words)], stdin=subprocess.DEVNULL, stdout=out,
-                                   stderr=out, start_new_session=True)
-    try:
-        yield process
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(process.pid, signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(10)
-        if process.poll() is None:
-            process.kill()
-            process.wait()
 
 
 class World:

@@ -1,6 +1,7 @@
 """Network namespaces for tests: each with a loopback of its own, joined by veth pairs. Removed at the end."""
 import contextlib
 import os
+import signal
 import subprocess
 
 
@@ -54,3 +55,21 @@ def python_in(namespace, *words, **more):
     """Run one of our scripts there."""
     return subprocess.run(["ip", "netns", "exec", namespace, "/usr/bin/python3", *map(str, words)],
                           capture_output=True, text=True, check=False, **more)
+
+
+@contextlib.contextmanager
+def process_in(namespace, log, *words):
+    """Runs there until the block ends; what it says goes to the file `log`."""
+    with open(log, "ab") as out:
+        process = subprocess.Popen(["ip", "netns", "exec", namespace, *map(str, words)], stdin=subprocess.DEVNULL, stdout=out,
+                                   stderr=out, start_new_session=True)
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(10)
+        if process.poll() is None:
+            process.kill()
+            process.wait()

@@ -21,8 +21,8 @@ import namespaces
 import pytest
 from broker_fixture import Client, Refused
 from fault_proxy import FaultProxy
+from namespaces import process_in
 from stack_under_test import LOOPBACK, ROOT, Stack, wait_until
-from test_closed_ports import process_in
 from test_kills import Origin
 
 LOSSY_REQUESTS = int(os.environ.get("SHUTPORT_LOSSY_REQUESTS", "40"))

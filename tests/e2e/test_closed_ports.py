@@ -8,15 +8,14 @@ From the user's place exactly broker and bridge are open at the server. From the
 device's address, nothing at all is open there. Meanwhile the user sees the printer's page through the portal.
 """
 import contextlib
-import os
 import pathlib
 import re
-import signal
 import subprocess
 
 import pytest
 
 import namespaces
+from namespaces import process_in
 from stack_under_test import ROOT, STACK_BUILD, Stack, wait_until
 
 HERE = pathlib.Path(__file__).parent
@@ -46,22 +45,6 @@ def listeners(namespace, protocol):
 
 
 LOOPBACKS = ("0100007F", "00000000000000000000000001000000")
-
-
-@contextlib.contextmanager
-def process_in(namespace, log, *words):
-    with open(log, "ab") as out:
-        process = subprocess.Popen(["ip", "netns", "exec", namespace, *map(str, words)], stdin=subprocess.DEVNULL, stdout=out,
-                                   stderr=out, start_new_session=True)
-    try:
-        yield process
-    finally:
-        os.kill(process.pid, signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(10)
-        if process.poll() is None:
-            process.kill()
-            process.wait()
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,8 @@ import subprocess
 import pytest
 
 import namespaces
-from gate_world import HERE, INTERFACES, ORIGIN_PORT, World, process_in
+from gate_world import HERE, INTERFACES, ORIGIN_PORT, World
+from namespaces import process_in
 from namespaces import ip
 from stack_under_test import wait_until
 
